@@ -1,0 +1,62 @@
+# Needs make and Python 3.11 or newer. Everything else goes into .venv.
+# Extra arguments go through ARGS: make test ARGS="-k publish -x"
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test lint format lock bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# Two stamps say what .venv holds, each written only when its step is complete, so that
+# a step which was interrupted is done again. The first step starts from an empty .venv:
+# nothing half-installed or no longer locked stays behind.
+.venv/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+# The project itself, editable, built with the locked hatchling: nothing is fetched.
+.venv/.installed: .venv/.locked pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: .venv/.installed ## install everything into .venv (redone only when requirements.lock or pyproject.toml changed)
+
+up: setup ## start the pipeline: tutormax up
+	@$(BIN)/tutormax up $(ARGS)
+
+# A file's tests stay in one process, because they share its servers.
+test: setup ## run the tests
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+lint: setup ## check formatting, style, types, imports between packages, and that Dagster loads
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/dagster definitions validate --workspace workspace.yaml --log-level warning
+
+format: setup ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+# Hashes, but no addresses, so that the lock serves whichever index a machine uses.
+# Versions that still fit stay as they are; ARGS=--upgrade takes the newest.
+lock: setup ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --extra ui --extra embedded --extra dev \
+	  $(ARGS) --output-file requirements.lock pyproject.toml
+
+bench: setup ## measure draining
+	$(BIN)/python -m benchmarks.drain $(ARGS)
+
+clean: ## remove .venv, caches and build products; never the data in .tutormax
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -path ./.tutormax -prune -o -path ./.git -prune -o \
+	  \( -name __pycache__ -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +

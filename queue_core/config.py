@@ -1,0 +1,98 @@
+"""Settings of the queue, read from the environment and from ``.env``.
+
+Names and defaults are fixed by the design; the environment wins over ``.env``.
+A value out of its range stops the program at start with the variable's name and what it may be.
+
+    settings = RedisSettings.load()                  # from the environment
+    settings = RedisSettings.load(port=6380, db=2)   # the same, with two values given in code
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from queue_core.errors import ConfigurationError
+
+
+class EnvironmentSettings(BaseSettings):
+    """Settings whose errors name the environment variable and never the value of a secret."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    @classmethod
+    def load(cls, **values: Any) -> Self:
+        """Read the environment; ``values`` given in code win over it.
+
+        Raises:
+            ConfigurationError: one line for each variable that is wrong.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(cls._explain(error))) from None
+
+    @classmethod
+    def _explain(cls, error: ValidationError) -> list[str]:
+        lines = []
+        for problem in error.errors(include_url=False, include_context=False):
+            name = str(problem["loc"][0]) if problem["loc"] else "settings"
+            field = cls.model_fields.get(name)
+            secret = field is not None and "SecretStr" in str(field.annotation)
+            got = "" if secret else f", got {problem['input']!r}"
+            meaning = f" ({field.description})" if field is not None and field.description else ""
+            variable = f"{cls.model_config['env_prefix']}{name}".upper()
+            lines.append(f"{variable}{meaning}: {problem['msg'].lower()}{got}")
+        return lines
+
+
+def _check_url(url: SecretStr) -> SecretStr:
+    if not re.match(r"(redis|rediss|unix)://", url.get_secret_value()):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return url
+
+
+class RedisSettings(EnvironmentSettings):
+    """How to reach Redis, and the bounds within which the queue works."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    url: Annotated[SecretStr, AfterValidator(_check_url)] | None = Field(
+        None, description="whole address; wins over host, port, db, user name and password"
+    )
+    host: str = Field("localhost", min_length=1, description="host name or address of the server")
+    port: int = Field(6379, ge=1, le=65535, description="TCP port, 1 to 65535")
+    db: int = Field(0, ge=0, description="number of the logical database")
+    username: str | None = Field(None, description="ACL user name")
+    password: SecretStr | None = Field(None, description="password of the server or the ACL user")
+    ssl: bool = Field(False, description="true to speak TLS")
+    ssl_ca_certs: str | None = Field(None, description="file with the certificates to trust")
+    ssl_certfile: str | None = Field(None, description="client certificate, for mutual TLS")
+    ssl_keyfile: str | None = Field(None, description="key of the client certificate")
+    key_prefix: str = Field(
+        "tutormax", pattern=r"^[A-Za-z0-9_.{}-]+$", description="first part of every key's name"
+    )
+
+    max_connections: int = Field(50, ge=1, description="size of the connection pool")
+    socket_timeout: float = Field(5, gt=0, description="seconds to wait for an answer")
+    socket_connect_timeout: float = Field(5, gt=0, description="seconds to wait for a connection")
+    retry_on_timeout: bool = Field(
+        True, description="publish again, under the same message id, when an answer did not come"
+    )
+
+    max_retries: int = Field(3, ge=0, description="retries of a failing message before its dead letter")
+    retry_backoff_ms: int = Field(100, ge=0, description="first retry delay in ms, doubled each time")
+    message_ttl_seconds: int = Field(
+        86_400, ge=0, description="age at which an unread message expires and a processed one goes; 0: never"
+    )
+    max_message_size_bytes: int = Field(1_048_576, ge=1, description="largest envelope in bytes")
+    queue_maxlen: int = Field(100_000, ge=1, description="unprocessed messages a channel may hold")
+
+    worker_batch_size: int = Field(10, ge=1, le=10_000, description="messages a worker reads at once")
+    worker_poll_interval_ms: int = Field(100, ge=1, description="ms between looks at an idle queue")
+    worker_max_processing_time_seconds: float = Field(
+        300, gt=0, le=86_400, description="seconds after which a pending message may be taken over"
+    )

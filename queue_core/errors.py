@@ -1,0 +1,45 @@
+"""Every error this library raises, as one tree under :class:`QueueError`.
+
+Messages say what to do next: which variable, which message, which command.
+"""
+
+from __future__ import annotations
+
+
+class QueueError(Exception):
+    """Base of all errors of the queue."""
+
+
+class ConfigurationError(QueueError):
+    """A setting is missing or out of its range; names the variable and what it may be."""
+
+
+class QueueUnavailableError(QueueError):
+    """Redis cannot do its work now: not reachable, loading, read-only, out of memory.
+
+    Never the fault of a message: no attempt is counted and what was waiting goes on waiting.
+    """
+
+
+class AccessDeniedError(QueueUnavailableError):
+    """Redis refused the user name, the password or the command (NOAUTH, WRONGPASS, NOPERM)."""
+
+
+class EmbeddedServerError(QueueError):
+    """The embedded server could not be found, started or stopped."""
+
+
+class PublishError(QueueError):
+    """A message was refused before or at publishing; nothing was added to the stream."""
+
+
+class InvalidMessageError(PublishError):
+    """The data cannot be carried by the envelope without loss (see ``serializer``)."""
+
+
+class MessageTooLargeError(PublishError):
+    """The envelope is larger than ``REDIS_MAX_MESSAGE_SIZE_BYTES``."""
+
+
+class QueueFullError(PublishError):
+    """``REDIS_QUEUE_MAXLEN`` unprocessed messages wait; publish again once they are drained."""

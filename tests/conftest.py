@@ -1,0 +1,96 @@
+"""Fixtures: real servers on free ports, a namespace of its own for each test, real databases."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queue_core import MessageConsumer, MessagePublisher, RedisClient, RedisSettings
+from queue_core.embedded import EmbeddedServer, find_server_binary
+from tutormax_pipeline.store import Store
+
+#: Debian's server, the second on which the queue's suite runs.
+REDIS_SERVER = Path("/usr/bin/redis-server")
+
+_SERVERS = [
+    pytest.param("valkey", id="valkey"),
+    pytest.param("redis", id="redis", marks=pytest.mark.needs_redis_server),
+]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Where skipping is forbidden (CI), a skipped test is a failed one."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("TUTORMAX_FORBID_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"skipping is forbidden here: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests, and no .env, reaches them."""
+    for name in list(os.environ):
+        if name.startswith(("REDIS_", "TUTORMAX_STORE", "TUTORMAX_HOME", "TUTORMAX_DRAIN", "DAGSTER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def server_binary(kind: str) -> Path:
+    """The binary of a kind of server; skips the test where it is not installed."""
+    if kind == "valkey":
+        return find_server_binary()
+    if not REDIS_SERVER.exists():
+        pytest.skip("redis-server is not installed (Debian package redis-server)")
+    return REDIS_SERVER
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One Valkey for the whole session of this worker."""
+    with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=_SERVERS)
+def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """Each kind of server in turn: what uses it is the conformance suite."""
+    binary = server_binary(request.param)
+    with EmbeddedServer(tmp_path_factory.mktemp(request.param), binary=binary) as server:
+        yield server
+
+
+def settings_for(server: EmbeddedServer, **values: object) -> RedisSettings:
+    """Settings for a server, with a key prefix that no other test has."""
+    return RedisSettings.load(url=server.url, key_prefix=f"test-{uuid.uuid4().hex[:12]}", **values)
+
+
+@pytest.fixture
+def client(valkey: EmbeddedServer) -> Iterator[RedisClient]:
+    """A client with a namespace of its own."""
+    with RedisClient(settings_for(valkey)) as client:
+        yield client
+
+
+@pytest.fixture
+def publisher(client: RedisClient) -> MessagePublisher:
+    """A publisher in the test's namespace."""
+    return MessagePublisher(client)
+
+
+@pytest.fixture
+def consumer(client: RedisClient) -> MessageConsumer:
+    """A consumer in the test's namespace."""
+    return MessageConsumer(client, "consumer-of-the-test")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty SQLite store."""
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        yield store

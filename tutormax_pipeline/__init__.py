@@ -1,0 +1,1 @@
+"""The pipeline: from the queue, through Dagster, into tables."""

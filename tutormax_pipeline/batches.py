@@ -1,0 +1,149 @@
+"""The reading side of a drain: which entries come next, read ahead, acknowledged, given back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from queue_core.channels import Channel
+from queue_core.consumer import MessageConsumer
+from queue_core.entry import Entry
+from queue_core.errors import QueueError
+
+if TYPE_CHECKING:
+    from tutormax_pipeline.drain import DrainLimits
+
+#: Longest single wait while lingering, so that a stop is noticed.
+_WAIT_SECONDS = 0.5
+#: How often stale pending entries are looked for while others are read.
+_STALE_LOOK_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Batches:
+    """Iterates over batches of entries until the queue is empty, a limit is reached or a stop is asked for.
+
+    While one full batch is stored the next is read in a thread. Leaving the ``with`` block
+    acknowledges what is settled, gives back what was not, and leaves the group.
+
+    Attributes:
+        lost: ids deleted from the stream before they were processed.
+        seconds: since entering the block.
+        idle_seconds: of these, spent waiting for messages.
+    """
+
+    def __init__(
+        self, consumer: MessageConsumer, channel: Channel, limits: DrainLimits, stop: Callable[[], bool]
+    ) -> None:
+        self.lost: list[str] = []
+        self.seconds = self.idle_seconds = 0.0
+        self._consumer, self._channel, self._limits, self._stop = consumer, channel, limits, stop
+        self._ahead: Future[list[Entry]] | None = None
+        self._in_hand: set[str] = set()
+        self._settled: list[str] = []
+        self._left = limits.max_messages
+        self._next_stale_look = 0.0
+
+    def __enter__(self) -> Self:
+        self._started = self._last_arrival = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        return self
+
+    def __iter__(self) -> Iterator[list[Entry]]:
+        while entries := self._next():
+            yield entries
+
+    def settled(self, entry_ids: Sequence[str]) -> None:
+        """Note what is stored: it is acknowledged with a later read. The batch is no longer in hand."""
+        self._settled.extend(entry_ids)
+        self._in_hand.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            unread = self._collect()
+            self._consumer.acknowledge(self._channel, *self._settled)
+            self._consumer.release(self._channel, [*self._in_hand, *(entry.id for entry in unread)])
+            self._consumer.leave(self._channel)
+        except QueueError as trouble:
+            if kind is None:
+                raise
+            _log.warning("Nothing could be given back, it will be taken over when it is stale: %s", trouble)
+        finally:
+            self._thread.shutdown()
+            self.seconds = time.monotonic() - self._started
+
+    def _next(self) -> list[Entry]:
+        while not self._over():
+            entries = self._stale() or self._collect() or self._read()
+            if entries:
+                self._in_hand = {entry.id for entry in entries}
+                self._last_arrival = time.monotonic()
+                self._read_ahead(len(entries))
+                return entries
+            if time.monotonic() - self._last_arrival >= self._limits.linger_seconds:
+                return []
+        return []
+
+    def _over(self) -> bool:
+        limit = self._limits.max_seconds
+        return (
+            self._stop()
+            or (self._left == 0 and self._ahead is None)
+            or (limit is not None and time.monotonic() - self._started >= limit)
+        )
+
+    def _stale(self) -> list[Entry]:
+        if time.monotonic() < self._next_stale_look or self._left == 0:
+            return []
+        claimed = self._consumer.claim_stale(self._channel, self._room())
+        if not claimed.entries:
+            self._next_stale_look = time.monotonic() + _STALE_LOOK_SECONDS
+        self.lost.extend(claimed.lost)
+        return self._taken(claimed.entries)
+
+    def _collect(self) -> list[Entry]:
+        if self._ahead is None:
+            return []
+        ahead, self._ahead = self._ahead, None
+        return ahead.result()
+
+    def _read(self) -> list[Entry]:
+        if self._left == 0:
+            return []
+        now = time.monotonic()
+        wait_seconds = min(_WAIT_SECONDS, max(0.0, self._last_arrival + self._limits.linger_seconds - now))
+        if self._limits.max_seconds is not None:
+            wait_seconds = min(wait_seconds, max(0.0, self._started + self._limits.max_seconds - now))
+        settled, self._settled = self._settled, []
+        entries = self._consumer.read(
+            self._channel, self._room(), block_ms=int(wait_seconds * 1000), acknowledge=settled
+        )
+        if wait_seconds:
+            self.idle_seconds += time.monotonic() - now
+        return self._taken(entries)
+
+    def _read_ahead(self, arrived: int) -> None:
+        if self._ahead is not None or self._left == 0 or arrived < self._limits.batch_size:
+            return
+        settled, self._settled = self._settled, []
+        count = self._room()
+
+        def read() -> list[Entry]:
+            return self._taken(self._consumer.read(self._channel, count, acknowledge=settled))
+
+        self._ahead = self._thread.submit(read)
+
+    def _room(self) -> int:
+        return self._limits.batch_size if self._left is None else min(self._limits.batch_size, self._left)
+
+    def _taken(self, entries: list[Entry]) -> list[Entry]:
+        if self._left is not None:
+            self._left -= len(entries)
+        return entries

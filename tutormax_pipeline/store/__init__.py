@@ -1,0 +1,11 @@
+"""The tables, and writing them: each batch in one transaction, with the ledger that makes it exact.
+
+with Store.open(StoreSettings()) as store:
+    settlements = store.write(channel, arrivals, run_id="...")
+"""
+
+from tutormax_pipeline.store.arrival import Arrival, Settlement
+from tutormax_pipeline.store.errors import StoreError, StoreUnavailableError
+from tutormax_pipeline.store.store import Store
+
+__all__ = ["Arrival", "Settlement", "Store", "StoreError", "StoreUnavailableError"]

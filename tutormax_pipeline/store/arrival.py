@@ -1,0 +1,105 @@
+"""What goes into the store and what comes out, one of each for every stream entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from queue_core.entry import Entry
+from queue_core.outcomes import Message, Outcome, Reason, Rejection
+from tutormax_pipeline.records import Record
+
+
+class Arrival(NamedTuple):
+    """An entry that was judged: a message with its record, or a rejection."""
+
+    entry: Entry
+    message: Message | None
+    record: Record | None
+    rejection: Rejection | None = None
+
+
+class Settlement(NamedTuple):
+    """The final state of an entry.
+
+    Attributes:
+        arrival: what was written.
+        outcome: its final state.
+        rejection: why it is a dead letter; None for the others.
+        repeated: the ledger had this entry from an earlier delivery, so nothing was written now.
+    """
+
+    arrival: Arrival
+    outcome: Outcome
+    rejection: Rejection | None = None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger knew of a batch before it was written.
+
+    Attributes:
+        entries: entry id -> its recorded outcome and reason.
+        stored: message ids that have a stored entry.
+    """
+
+    entries: Mapping[str, tuple[Outcome, Reason | None]]
+    stored: Set[str]
+
+
+def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
+    """Decide the final state of each entry of a batch, in order."""
+    settlements = []
+    stored = set(known.stored)
+    for arrival in arrivals:
+        recorded = known.entries.get(arrival.entry.id) if known.entries else None
+        if recorded is not None:
+            settlements.append(_repeat(arrival, *recorded))
+        elif arrival.message is None:
+            settlements.append(Settlement(arrival, Outcome.DEAD_LETTERED, arrival.rejection))
+        elif arrival.message.id in stored:
+            settlements.append(Settlement(arrival, Outcome.DUPLICATE))
+        else:
+            stored.add(arrival.message.id)
+            settlements.append(Settlement(arrival, Outcome.STORED))
+    return settlements
+
+
+def newest(settlements: Iterable[Settlement], id_field: str) -> dict[str, Arrival]:
+    """For each record id the newest of the arrivals to store, ordered by record id.
+
+    Newest is by envelope timestamp, then by entry id: the order that guards rows in the table too.
+    """
+    best: dict[str, Arrival] = {}
+    for settlement in settlements:
+        if settlement.outcome is not Outcome.STORED or settlement.repeated:
+            continue
+        arrival = settlement.arrival
+        key = getattr(arrival.record, id_field)
+        other = best.get(key)
+        if other is None or _position(arrival) > _position(other):
+            best[key] = arrival
+    return dict(sorted(best.items()))
+
+
+def _repeat(arrival: Arrival, outcome: Outcome, reason: Reason | None) -> Settlement:
+    rejection = arrival.rejection
+    if outcome is Outcome.DEAD_LETTERED and rejection is None:
+        message = arrival.message
+        rejection = Rejection(
+            reason or Reason.REJECTED,
+            ("recorded in the ledger by a run that ended before the letter was written",),
+            message.id if message else None,
+            message.published_at if message else None,
+        )
+    return Settlement(
+        arrival, outcome, rejection if outcome is Outcome.DEAD_LETTERED else None, repeated=True
+    )
+
+
+def _position(arrival: Arrival) -> tuple[object, int, int]:
+    milliseconds, _, sequence = arrival.entry.id.partition("-")
+    assert arrival.message is not None  # noqa: S101 - only stored arrivals are compared
+    return arrival.message.published_at, int(milliseconds), int(sequence)

@@ -1,0 +1,167 @@
+"""The store: opened once, written batch by batch, read for counts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import DBAPIError
+
+from queue_core.channels import Channel
+from queue_core.outcomes import Outcome, Reason, Rejection
+from tutormax_pipeline.store import schema, sqlite
+from tutormax_pipeline.store.arrival import Arrival, Settlement, newest, settle
+from tutormax_pipeline.store.errors import StoreError, store_errors
+from tutormax_pipeline.store.tables import message_ledger, record_table
+
+
+class Store:
+    """Tables and ledger in one database.
+
+    Args:
+        url: SQLAlchemy address, ``sqlite:///path/to/file.db``.
+        timeout_seconds: how long to wait for another writer before the database counts as locked.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 30) -> None:
+        self.address = make_url(url).render_as_string(hide_password=True)
+        self.engine = _engine(url, timeout_seconds)
+
+    @classmethod
+    def open(cls, url: str, *, timeout_seconds: float = 30) -> Self:
+        """Open the database, and bring its tables up to date.
+
+        Raises:
+            StoreUnavailableError: it cannot be reached or written.
+            StoreError: it was made by newer code, or is no SQLite database.
+        """
+        store = cls(url, timeout_seconds=timeout_seconds)
+        with store_errors(store.address):
+            schema.upgrade(store.engine)
+        return store
+
+    def write(self, channel: Channel, arrivals: Sequence[Arrival], run_id: str) -> list[Settlement]:
+        """Settle a batch: rows and ledger in one transaction, all of it or nothing.
+
+        Entries that the ledger has are settled as it says and not written again. A value that only
+        the database refuses makes its own message a dead letter; the rest of the batch is stored.
+
+        Raises:
+            StoreUnavailableError: nothing was written; the entries may be written again.
+        """
+        if not arrivals:
+            return []
+        with store_errors(self.address), self._writing() as connection:
+            cursor = cast("sqlite3.Connection", connection.connection.driver_connection).cursor()
+            try:
+                settlements = settle(arrivals, sqlite.look_up(cursor, channel, arrivals))
+                rows = list(newest(settlements, channel.id_field).values())
+                refused = _write_isolating(cursor, channel, rows, run_id)
+                if refused:
+                    settlements = [_refuse(one, refused) for one in settlements]
+                sqlite.write_ledger(cursor, channel, settlements, run_id)
+            except sqlite3.Error as error:
+                raise DBAPIError.instance("", (), error, sqlite3.Error) from error
+        return settlements
+
+    def row_count(self, channel: Channel) -> int:
+        """Rows in the channel's table."""
+        return int(self._scalar(select(func.count()).select_from(record_table(channel))))
+
+    def outcome_counts(self, channel: Channel) -> dict[Outcome, int]:
+        """Ledger rows of the channel by final state."""
+        query = (
+            select(message_ledger.c.outcome, func.count())
+            .where(message_ledger.c.channel == channel.name)
+            .group_by(message_ledger.c.outcome)
+        )
+        with store_errors(self.address), self.engine.connect() as connection:
+            found = {Outcome(outcome): int(count) for outcome, count in connection.execute(query)}
+        return {outcome: found.get(outcome, 0) for outcome in Outcome}
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _writing(self) -> Any:
+        return self.engine.execution_options(begin="BEGIN IMMEDIATE").begin()
+
+    def _scalar(self, query: Any) -> Any:
+        with store_errors(self.address), self.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+
+def _write_isolating(
+    cursor: sqlite3.Cursor, channel: Channel, rows: list[Arrival], run_id: str
+) -> dict[str, str]:
+    """Write rows; where the database refuses some, find them by halving. Returns entry id -> its words."""
+    cursor.execute("SAVEPOINT rows")
+    try:
+        sqlite.write_rows(cursor, channel, rows, run_id)
+    except (
+        sqlite3.IntegrityError,
+        sqlite3.DataError,
+        sqlite3.InterfaceError,
+        OverflowError,
+        UnicodeError,
+    ) as error:
+        cursor.execute("ROLLBACK TO rows")
+        cursor.execute("RELEASE rows")
+        if len(rows) == 1:
+            return {rows[0].entry.id: str(error)}
+        half = len(rows) // 2
+        return _write_isolating(cursor, channel, rows[:half], run_id) | _write_isolating(
+            cursor, channel, rows[half:], run_id
+        )
+    cursor.execute("RELEASE rows")
+    return {}
+
+
+def _refuse(settlement: Settlement, refused: dict[str, str]) -> Settlement:
+    words = refused.get(settlement.arrival.entry.id)
+    if words is None or settlement.repeated:
+        return settlement
+    message = settlement.arrival.message
+    rejection = Rejection(
+        Reason.REJECTED,
+        (f"database: {words}",),
+        message.id if message else None,
+        message.published_at if message else None,
+    )
+    return Settlement(settlement.arrival, Outcome.DEAD_LETTERED, rejection)
+
+
+def _engine(url: str, timeout_seconds: float) -> Engine:
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite":
+        raise StoreError(
+            f"TUTORMAX_STORE_URL: {address.drivername} is not supported; use sqlite:///path/to/file.db"
+        )
+    if address.database:
+        Path(address.database).expanduser().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(address, connect_args={"timeout": timeout_seconds})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))

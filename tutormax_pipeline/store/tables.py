@@ -1,0 +1,143 @@
+"""The tables: one for each channel's records, and the ledger.
+
+A record's table has a column for each field of its class, ``extra`` for the fields that are not
+listed, and the lineage of the row's newest message.
+"""
+
+from __future__ import annotations
+
+import types
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+from queue_core.channels import Channel, QueueChannels
+from queue_core.outcomes import Outcome, Reason
+from tutormax_pipeline.records import record_class
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time: aware and in UTC in Python, without an offset in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """From the database."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+#: Columns that every record's table ends with: the message from which the row was made.
+LINEAGE = ("message_id", "entry_id", "run_id", "published_at", "stored_at")
+
+metadata = MetaData()
+
+message_ledger = Table(
+    "message_ledger",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("entry_id", Text, primary_key=True, comment="entry in the channel's stream"),
+    Column("message_id", Text, comment="the envelope's id; empty where it could not be read"),
+    Column("outcome", Text, nullable=False, comment="final state of the entry"),
+    Column("reason", Text, comment="why it is a dead letter"),
+    Column("deliveries", Integer, nullable=False, comment="how often it was delivered until then"),
+    Column("run_id", Text, nullable=False, comment="the Dagster run that recorded it"),
+    Column("published_at", UtcDateTime, comment="the envelope's timestamp"),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    CheckConstraint(f"outcome IN ({', '.join(repr(str(one)) for one in Outcome)})", name="outcome_known"),
+    CheckConstraint(
+        f"reason IS NULL OR reason IN ({', '.join(repr(str(one)) for one in Reason)})", name="reason_known"
+    ),
+    sqlite_with_rowid=False,
+)
+
+#: At most one stored entry for each message: the effect happens once.
+Index(
+    "message_ledger_stored_once",
+    message_ledger.c.channel,
+    message_ledger.c.message_id,
+    unique=True,
+    sqlite_where=text("outcome = 'stored'"),
+    postgresql_where=text("outcome = 'stored'"),
+)
+
+
+@cache
+def record_table(channel: Channel) -> Table:
+    """The table of a channel's records, made from the fields of its record class."""
+    fields = record_class(channel).model_fields
+    return Table(
+        channel.name,
+        metadata,
+        *(_column(name, field, primary_key=name == channel.id_field) for name, field in fields.items()),
+        Column("extra", JSON, comment="Fields that the record does not list, as received."),
+        Column("message_id", Text, nullable=False, comment="Message from which this row was made."),
+        Column("entry_id", Text, nullable=False, comment="Its entry in the stream."),
+        Column("run_id", Text, nullable=False, comment="The Dagster run that stored it."),
+        Column("published_at", UtcDateTime, nullable=False, comment="When it was published, UTC."),
+        Column("stored_at", UtcDateTime, nullable=False, comment="When it was stored, UTC."),
+        comment=channel.purpose,
+    )
+
+
+def all_tables() -> MetaData:
+    """Every table, those of all channels included."""
+    for channel in QueueChannels.all():
+        record_table(channel)
+    return metadata
+
+
+def _column(name: str, field: FieldInfo, *, primary_key: bool) -> Column[Any]:
+    return Column(
+        name,
+        _column_type(field.annotation),
+        primary_key=primary_key,
+        nullable=not field.is_required(),
+        comment=field.description,
+    )
+
+
+def _column_type(annotation: Any) -> TypeEngine[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = [one for one in get_args(annotation) if one is not types.NoneType]
+    if hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    origin = get_origin(annotation) or annotation
+    if origin is Literal:
+        return Text()
+    simple: dict[Any, TypeEngine[Any]] = {
+        str: Text(),
+        float: Float(53),
+        int: BigInteger(),
+        bool: Boolean(),
+        datetime: UtcDateTime(),
+        list: JSON(),
+        dict: JSON(),
+    }
+    return simple[origin]
