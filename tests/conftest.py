@@ -58,7 +58,9 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 @pytest.fixture(scope="session", params=_SERVERS)
-def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def any_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
     """Each kind of server in turn: what uses it is the conformance suite."""
     binary = server_binary(request.param)
     with EmbeddedServer(tmp_path_factory.mktemp(request.param), binary=binary) as server:

@@ -106,10 +106,10 @@ def record_class(channel: Channel) -> type[Record]:
     return found
 
 
-def validate(channel: Channel, message: Message) -> Record | Rejection:
+def validate(contract: type[Record], message: Message) -> Record | Rejection:
     """Check a message's data against its record; every fault is named, no value is quoted."""
     try:
-        return record_class(channel).model_validate(message.data)
+        return contract.model_validate(message.data)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         faults = tuple(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from queue_core.entry import Entry
@@ -45,8 +45,8 @@ class Known:
         stored: message ids that have a stored entry.
     """
 
-    entries: Mapping[str, tuple[Outcome, Reason | None]]
-    stored: Set[str]
+    entries: Mapping[str, tuple[Outcome, Reason | None]] = field(default_factory=dict)
+    stored: Set[str] = frozenset()
 
 
 def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
@@ -77,7 +77,7 @@ def newest(settlements: Iterable[Settlement], id_field: str) -> dict[str, Arriva
         if settlement.outcome is not Outcome.STORED or settlement.repeated:
             continue
         arrival = settlement.arrival
-        key = getattr(arrival.record, id_field)
+        key = arrival.record.__dict__[id_field]
         other = best.get(key)
         if other is None or _position(arrival) > _position(other):
             best[key] = arrival

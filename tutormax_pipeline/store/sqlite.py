@@ -23,6 +23,7 @@ from tutormax_pipeline.store.arrival import Arrival, Known, Settlement
 from tutormax_pipeline.store.tables import LINEAGE, UtcDateTime, message_ledger, record_table
 
 _DIALECT = sqlite.dialect()
+_MICROSECONDS_LENGTH = len("2026-11-07 21:00:00.000000")
 
 
 def look_up(cursor: sqlite3.Cursor, channel: Channel, arrivals: Sequence[Arrival]) -> Known:
@@ -70,10 +71,22 @@ def write_rows(cursor: sqlite3.Cursor, channel: Channel, arrivals: Iterable[Arri
 
 def write_ledger(
     cursor: sqlite3.Cursor, channel: Channel, settlements: Iterable[Settlement], run_id: str
-) -> None:
-    """Record the final states that are new."""
+) -> int:
+    """Record the final states that are new; returns how many the ledger did not have yet."""
     recorded_at = as_text(datetime.now(UTC))
     cursor.executemany(_ledger_statement(), _ledger_rows(channel, settlements, run_id, recorded_at))
+    return cursor.rowcount
+
+
+def correct_ledger(cursor: sqlite3.Cursor, channel: Channel, settlements: Iterable[Settlement]) -> None:
+    """Give entries recorded earlier in this transaction the final state that they turned out to have."""
+    cursor.executemany(
+        "UPDATE message_ledger SET outcome = ?, reason = ? WHERE channel = ? AND entry_id = ?",
+        [
+            (outcome.value, rejection.reason.value if rejection else None, channel.name, arrival.entry.id)
+            for arrival, outcome, rejection, _ in settlements
+        ],
+    )
 
 
 def _ledger_rows(
@@ -102,7 +115,7 @@ def _ledger_rows(
 
 def as_text(moment: datetime) -> str:
     """The text that SQLAlchemy's DateTime reads and writes: UTC, microseconds, no offset."""
-    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return moment.isoformat(" ", "microseconds")[:_MICROSECONDS_LENGTH]
 
 
 def as_json(value: object) -> str | None:
@@ -139,7 +152,7 @@ def _upsert(channel: Channel) -> tuple[str, list[tuple[str, Callable[[Any], Any]
 
 @cache
 def _ledger_statement() -> str:
-    return _sql(insert(message_ledger))
+    return _sql(insert(message_ledger).on_conflict_do_nothing())
 
 
 def _is_after(one: ColumnElement[str], other: ColumnElement[str]) -> ColumnElement[bool]:

@@ -16,7 +16,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     DateTime,
     Dialect,
@@ -32,7 +31,6 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from queue_core.channels import Channel, QueueChannels
-from queue_core.outcomes import Outcome, Reason
 from tutormax_pipeline.records import record_class
 
 
@@ -70,10 +68,6 @@ message_ledger = Table(
     Column("run_id", Text, nullable=False, comment="the Dagster run that recorded it"),
     Column("published_at", UtcDateTime, comment="the envelope's timestamp"),
     Column("recorded_at", UtcDateTime, nullable=False),
-    CheckConstraint(f"outcome IN ({', '.join(repr(str(one)) for one in Outcome)})", name="outcome_known"),
-    CheckConstraint(
-        f"reason IS NULL OR reason IN ({', '.join(repr(str(one)) for one in Reason)})", name="reason_known"
-    ),
     sqlite_with_rowid=False,
 )
 

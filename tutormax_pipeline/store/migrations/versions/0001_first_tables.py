@@ -64,12 +64,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("published_at", _MOMENT),
         sa.Column("recorded_at", _MOMENT, nullable=False),
-        sa.CheckConstraint("outcome IN ('stored', 'duplicate', 'dead_lettered')", name="outcome_known"),
-        sa.CheckConstraint(
-            "reason IS NULL OR reason IN ('malformed', 'checksum_mismatch', 'too_large', 'invalid', "
-            "'rejected', 'expired', 'retries_exhausted', 'crash_loop')",
-            name="reason_known",
-        ),
         sqlite_with_rowid=False,
     )
     op.create_index(
