@@ -1,0 +1,87 @@
+"""``tutormax drain``: the Dagster job, in this process, recorded where the UI shows it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from queue_core import Channel, QueueChannels
+from tutormax_pipeline.cli.channel_argument import ChannelType
+from tutormax_pipeline.home import prepare_dagster_home
+from tutormax_pipeline.settings import PipelineSettings
+
+_SHOWN = ("stored", "duplicate", "dead_lettered", "settled_before", "lag_after", "messages_per_second")
+
+
+@click.command()
+@click.argument("channels", nargs=-1, type=ChannelType())
+@click.option("--batch-size", type=click.IntRange(1, 10_000), default=2_000, show_default=True)
+@click.option("--max-messages", type=click.IntRange(1), help="End after this many messages of a channel.")
+@click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="End a channel after this long.")
+@click.option("--linger-seconds", type=click.FloatRange(0), default=0, help="Wait this long for more.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
+def drain(channels: tuple[Channel, ...], as_json: bool, **limits: Any) -> None:
+    """Drain CHANNELS (all of them when none is named) into their tables."""
+    settings = PipelineSettings.load()
+    os.environ.setdefault("DAGSTER_HOME", str(prepare_dagster_home(settings)))
+    results: dict[str, Any] = {}
+    failed = False
+    for channel in channels or QueueChannels.all():
+        results[channel.name] = _run_job(channel, limits)
+        failed = failed or "error" in results[channel.name]
+    if as_json:
+        click.echo(orjson.dumps(results).decode())
+    else:
+        _show(results)
+    sys.exit(1 if failed else 0)
+
+
+def _run_job(channel: Channel, limits: dict[str, Any]) -> dict[str, Any]:
+    import dagster as dg  # noqa: PLC0415 - takes a second; the other commands do without
+
+    from tutormax_pipeline.definitions import defs  # noqa: PLC0415
+
+    job = defs.resolve_job_def(f"drain_{channel.name}")
+    config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={**config, "ops": {channel.name: {"config": limits}}},
+        )
+    if not result.success:
+        return {"run_id": result.run_id, "error": _why(result)}
+    (materialization,) = result.asset_materializations_for_node(channel.name)
+    values = {name: value.value for name, value in materialization.metadata.items()}
+    shown = {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
+    return {"run_id": result.run_id, **shown}
+
+
+def _why(result: Any) -> str:
+    for event in result.all_events:
+        data = event.event_specific_data
+        if event.is_step_failure and data.user_failure_data is not None:
+            return str(data.user_failure_data.description)
+        if event.is_step_failure and data.error is not None:
+            return str(data.error.message)
+    return "the run was stopped"
+
+
+def _show(results: dict[str, Any]) -> None:
+    table = Table()
+    table.add_column("channel")
+    for name in _SHOWN:
+        table.add_column(name.replace("_", " "), justify="right")
+    for channel, found in results.items():
+        if "error" in found:
+            click.echo(f"Error: {channel}: {found['error']}", err=True)
+        else:
+            table.add_row(channel, *(f"{found[name]:,}" for name in _SHOWN))
+    if table.row_count:
+        Console().print(table)

@@ -1,0 +1,35 @@
+"""Entry point: the commands, and errors as one line instead of a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from queue_core import QueueError
+from tutormax_pipeline.cli.drain import drain
+from tutormax_pipeline.cli.publish import publish
+from tutormax_pipeline.cli.status import status
+from tutormax_pipeline.cli.up import up
+from tutormax_pipeline.store import StoreError
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what went wrong is said in one line, and the exit code is 1."""
+        try:
+            return super().invoke(ctx)
+        except (QueueError, StoreError) as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tutormax-pipeline")
+def main() -> None:
+    """From TutorMax's queues into tables people trust."""
+
+
+for command in (up, publish, drain, status):
+    main.add_command(command)

@@ -1,0 +1,1 @@
+"""The Dagster definitions, by topic; ``tutormax_pipeline.definitions`` puts them together."""

@@ -1,0 +1,107 @@
+"""The assets: `queue/<channel>` outside, and the table that draining it fills."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from queue_core import MessageConsumer, QueueChannels, QueueError
+from queue_core.channels import Channel
+from tutormax_pipeline.defs.drain_metadata import column_schema, drain_metadata
+from tutormax_pipeline.defs.lanes import OWNERS
+from tutormax_pipeline.defs.resources import QueueResource, StoreResource
+from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
+from tutormax_pipeline.stopping import stop_on_signals
+from tutormax_pipeline.store import StoreError
+
+
+class DrainConfig(dg.Config):
+    """When a drain ends. As it stands: at once when the queue is empty."""
+
+    batch_size: int = Field(
+        default=2_000, ge=1, le=10_000, description="Most messages stored in one transaction, 1 to 10000."
+    )
+    max_messages: int | None = Field(
+        default=None, ge=1, description="End after this many messages; empty: no limit."
+    )
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="End after this many seconds; empty: no limit."
+    )
+    linger_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="Once the queue is empty, wait this many seconds for another message: while a run "
+        "lingers, a new message is stored within milliseconds.",
+    )
+
+    def limits(self) -> DrainLimits:
+        """The same, for the drain."""
+        return DrainLimits(
+            batch_size=self.batch_size,
+            max_messages=self.max_messages,
+            max_seconds=self.max_seconds,
+            linger_seconds=self.linger_seconds,
+        )
+
+
+def queue_key(channel: Channel) -> dg.AssetKey:
+    """Key of the external asset that stands for a channel's stream."""
+    return dg.AssetKey(["queue", channel.name])
+
+
+def _queue_spec(channel: Channel) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        queue_key(channel),
+        group_name="queue",
+        kinds={"redis"},
+        owners=OWNERS,
+        description=f"{channel.purpose}\n\nA Redis stream that TutorMax's services publish to; "
+        f"`{channel.name}_queue_sensor` watches it, and draining it fills `{channel.name}`.",
+    )
+
+
+def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=channel.name,
+        group_name="tutoring",
+        deps=[queue_key(channel)],
+        kinds={"sqlite", "table"},
+        owners=OWNERS,
+        code_version="1",
+        description=f"{channel.purpose}\n\nOne row for each `{channel.id_field}`, made from its newest "
+        "message. **Materialize** drains the queue now: every waiting message becomes a row, a duplicate "
+        "or a dead letter, and the ledger says which.",
+        metadata={
+            "dagster/column_schema": column_schema(channel),
+            "dagster/table_name": channel.name,
+        },
+    )
+    def drain_channel(
+        context: dg.AssetExecutionContext, config: DrainConfig, queue: QueueResource, store: StoreResource
+    ) -> dg.MaterializeResult[Any]:
+        try:
+            with queue.connect() as client, store.open() as tables, stop_on_signals() as stop:
+                consumer = MessageConsumer(client, f"run:{context.run_id}")
+                report = drain(
+                    consumer, tables, channel, run_id=context.run_id, limits=config.limits(), stop=stop
+                )
+                rows = tables.row_count(channel)
+        except (QueueError, StoreError) as error:
+            raise dg.Failure(description=str(error)) from error
+        context.log.info(_summary(report))
+        if report.stopped:
+            raise dg.DagsterExecutionInterruptedError
+        return dg.MaterializeResult(metadata=drain_metadata(report, rows))
+
+    return drain_channel
+
+
+def _summary(report: DrainReport) -> str:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    ending = "Stopped as asked" if report.stopped else "Done"
+    left = f"{report.repeated} settled before, {report.after.waiting} wait"
+    return f"{ending}: {counts or 'nothing to do'}; {left}."
+
+
+queue_assets = [_queue_spec(channel) for channel in QueueChannels.all()]
+drain_assets = [_drain_asset(channel) for channel in QueueChannels.all()]

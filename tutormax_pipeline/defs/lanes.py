@@ -1,0 +1,35 @@
+"""A lane is one channel's drains: the tags by which runs of a lane are found, and what all of them share."""
+
+import dagster as dg
+
+from queue_core.channels import Channel
+
+#: Tag of every drain run: the channel's name, or ``all`` for a run that drains every channel.
+LANE_TAG = "lane"
+ALL_LANES = "all"
+
+#: Who answers for these definitions.
+OWNERS = ["team:data-engineering"]
+
+#: A run whose process and code server both died would stay STARTED, and block its lane, without a bound.
+MAX_RUNTIME_SECONDS = 7_200
+
+_IN_FLIGHT = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def lane_tags(lane: str) -> dict[str, str]:
+    """Tags of a drain run."""
+    return {LANE_TAG: lane, "queue": lane, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
+
+
+def runs_in_flight(instance: dg.DagsterInstance, channel: Channel) -> int:
+    """Runs that drain this channel and have not ended."""
+    return instance.get_runs_count(
+        dg.RunsFilter(statuses=_IN_FLIGHT, tags={LANE_TAG: [channel.name, ALL_LANES]})
+    )

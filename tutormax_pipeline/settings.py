@@ -1,0 +1,88 @@
+"""Settings of the pipeline (``TUTORMAX_...``), and which Redis it uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from queue_core import RedisSettings
+from queue_core.config import EnvironmentSettings
+from queue_core.embedded import running
+
+
+def _check_url(url: SecretStr) -> SecretStr:
+    try:
+        make_url(url.get_secret_value())
+    except ArgumentError:
+        raise ValueError("must be a database address, such as sqlite:///path/to/file.db") from None
+    return url
+
+
+class PipelineSettings(EnvironmentSettings):
+    """Where the pipeline keeps its things, and when it drains."""
+
+    model_config = SettingsConfigDict(env_prefix="TUTORMAX_")
+
+    home: Path = Field(
+        Path(".tutormax"), description="folder of the embedded server's data, the store and DAGSTER_HOME"
+    )
+    store_url: Annotated[SecretStr, AfterValidator(_check_url)] | None = Field(
+        None, description="SQLAlchemy address of the tables; a SQLite file in TUTORMAX_HOME when not given"
+    )
+    store_timeout_seconds: float = Field(
+        30, gt=0, description="seconds to wait while another process writes to the store"
+    )
+    drain_min_messages: int = Field(
+        100, ge=1, description="a drain starts at once when this many messages wait"
+    )
+    drain_max_wait_seconds: float = Field(
+        1, ge=0, description="a drain starts when a message has waited this many seconds"
+    )
+    drain_linger_seconds: float = Field(
+        120, ge=0, description="seconds that a drain started by a sensor waits for another message"
+    )
+    drain_max_seconds: float = Field(
+        3_600,
+        gt=0,
+        description="seconds after which a drain started by a sensor ends and makes room for the next",
+    )
+
+    @property
+    def store_address(self) -> str:
+        """Address of the store, with its password: for connecting, never for showing."""
+        if self.store_url is not None:
+            return self.store_url.get_secret_value()
+        return f"sqlite:///{self.home.absolute() / 'tutormax.db'}"
+
+    @property
+    def redis_folder(self) -> Path:
+        """Data of the embedded server."""
+        return self.home.absolute() / "redis"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of ``tutormax up``."""
+        return self.home.absolute() / "dagster"
+
+
+def brings_own_redis(settings: RedisSettings) -> bool:
+    """Whether a Redis is named (``REDIS_URL`` or ``REDIS_HOST``), so that none is to be embedded."""
+    return bool({"url", "host"} & settings.model_fields_set)
+
+
+def redis_settings(pipeline: PipelineSettings) -> RedisSettings:
+    """Settings of the named Redis; else of the embedded server of this home, where it runs.
+
+    Raises:
+        ConfigurationError: a ``REDIS_...`` variable is wrong.
+    """
+    settings = RedisSettings.load()
+    if brings_own_redis(settings):
+        return settings
+    server = running(pipeline.redis_folder)
+    return settings if server is None else RedisSettings.load(host="127.0.0.1", port=server.port)
