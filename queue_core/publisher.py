@@ -140,8 +140,15 @@ class MessagePublisher:
             QueueFullError: ``REDIS_QUEUE_MAXLEN`` messages wait unprocessed.
             QueueUnavailableError: Redis is away.
         """
-        item = {"data": data, "metadata": metadata, "message_id": message_id, "published_at": published_at}
-        report = self.publish_envelopes(channel, [self._encode(channel, item, ttl_seconds)])
+        encoded = self.encode(
+            channel,
+            data,
+            metadata=metadata,
+            ttl_seconds=ttl_seconds,
+            message_id=message_id,
+            published_at=published_at,
+        )
+        report = self.publish_envelopes(channel, [encoded])
         result = report.results[0]
         if result.error is not None:
             raise result.error
@@ -170,9 +177,7 @@ class MessagePublisher:
             BatchRefusedError: some were refused; the rest is published. Its ``report`` tells which.
             QueueUnavailableError: Redis is away; how many were published before is not known.
         """
-        encoded = (
-            self._encode(channel, {"data": data, "metadata": metadata}, ttl_seconds) for data in records
-        )
+        encoded = (self.encode(channel, data, metadata=metadata, ttl_seconds=ttl_seconds) for data in records)
         report = self.publish_envelopes(channel, encoded)
         if raise_if_refused and report.refused:
             raise BatchRefusedError(report)
@@ -235,29 +240,37 @@ class MessagePublisher:
     def _stream(self, channel: Channel | str) -> str:
         return self._client.keys.stream(QueueChannels.find(channel))
 
-    def _encode(
-        self, channel: Channel | str, item: Mapping[str, Any], ttl_seconds: float | None
-    ) -> tuple[str | None, bytes | PublishError]:
-        metadata = dict(item.get("metadata") or {})
+    def encode(
+        self,
+        channel: Channel | str,
+        data: Mapping[str, object],
+        *,
+        metadata: Mapping[str, object] | None = None,
+        ttl_seconds: float | None = None,
+        message_id: str | None = None,
+        published_at: datetime | None = None,
+    ) -> tuple[str, bytes | PublishError]:
+        """The message id and the envelope of a record, or why it cannot have one; see :meth:`publish`."""
+        identity = new_message_id() if message_id is None else message_id
+        described = dict(metadata or {})
         if ttl_seconds is not None:
-            metadata["ttl_seconds"] = ttl_seconds
-        message_id = item.get("message_id") or new_message_id()
+            described["ttl_seconds"] = ttl_seconds
         try:
             body = serialize(
                 self._stream(channel),
-                item["data"],
-                metadata=metadata,
-                message_id=message_id,
-                published_at=item.get("published_at"),
+                data,
+                metadata=described,
+                message_id=identity,
+                published_at=published_at,
             )
         except PublishError as error:
-            return message_id, error
+            return identity, error
         if len(body) > self._settings.max_message_size_bytes:
-            return message_id, MessageTooLargeError(
-                f"Message {message_id} has {len(body)} bytes; REDIS_MAX_MESSAGE_SIZE_BYTES allows "
+            return identity, MessageTooLargeError(
+                f"Message {identity} has {len(body)} bytes; REDIS_MAX_MESSAGE_SIZE_BYTES allows "
                 f"{self._settings.max_message_size_bytes}."
             )
-        return message_id, body
+        return identity, body
 
     def _add(self, channel: Channel, bodies: list[bytes]) -> list[str]:
         def send() -> list[bytes]:

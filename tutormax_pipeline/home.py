@@ -23,7 +23,7 @@ def prepare_home(settings: PipelineSettings) -> Path:
         probe.unlink()
     except OSError as error:
         raise ConfigurationError(
-            f"TUTORMAX_HOME: {home} cannot be written ({error.strerror}). Give a folder that you may write to."
+            f"TUTORMAX_HOME: {home} cannot be written ({error.strerror}). Name a folder that can be."
         ) from None
     return home
 

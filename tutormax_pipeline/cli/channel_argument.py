@@ -8,7 +8,7 @@ from queue_core import Channel, QueueChannels
 from queue_core.errors import ConfigurationError
 
 
-class ChannelType(click.ParamType):
+class ChannelType(click.ParamType[Channel]):
     """A channel's name or key."""
 
     name = "channel"

@@ -33,7 +33,7 @@ _SHOWN = 20
 @click.option("--envelopes", is_flag=True, help="Each line is a whole envelope, published as it is.")
 @click.option("--no-check", is_flag=True, help="Publish records that the channel's contract does not allow.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-def publish(
+def publish(  # noqa: PLR0917 - click passes them by name
     channel: Channel, file: str, is_csv: bool, envelopes: bool, no_check: bool, as_json: bool
 ) -> None:
     """Publish the records of FILE (- is standard input) to CHANNEL.

@@ -57,7 +57,7 @@ def read_lines(raw: io.BufferedReader, contract: type[Record], *, is_csv: bool) 
     """
     stream: IO[bytes] = raw
     if raw.peek(2)[:2] == _GZIP_MAGIC:
-        stream = gzip.open(raw)  # type: ignore[assignment]  # a GzipFile is an IO[bytes]
+        stream = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]  # is an IO[bytes]
     try:
         yield from _csv_lines(stream, contract) if is_csv else _json_lines(stream)
     except (EOFError, gzip.BadGzipFile, OSError) as error:
@@ -78,7 +78,9 @@ def _json_lines(stream: IO[bytes]) -> Iterator[Line]:
 
 
 def _csv_lines(stream: IO[bytes], contract: type[Record]) -> Iterator[Line]:
-    reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=""))
+    reader = csv.DictReader(
+        io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    )
     for row in reader:
         if None in row or None in row.values():
             yield Line(reader.line_num, InvalidMessageError("has not as many values as the header has names"))
