@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from urllib.error import URLError
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 
 from queue_core.errors import ConfigurationError, QueueError
 from tutormax_pipeline.home import prepare_dagster_home
+from tutormax_pipeline.local_runs import end_runs, fail_left_behind
 from tutormax_pipeline.settings import PipelineSettings
 
 _WORKSPACE = """\
@@ -54,6 +56,7 @@ class LocalDagster:
         """
         _check_free(self._port)
         home = prepare_dagster_home(self._settings)
+        fail_left_behind(home)
         workspace = home / "workspace.yaml"
         workspace.write_text(_WORKSPACE)
         self.log.parent.mkdir(mode=0o700, exist_ok=True)
@@ -112,6 +115,8 @@ class LocalDagster:
 
     def _stop(self) -> None:
         if self._process.poll() is None:
+            with suppress(OSError):  # a Dagster that no longer answers cannot be asked
+                end_runs(self.url)
             self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_STOP_SECONDS)

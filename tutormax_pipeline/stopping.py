@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SAME_REQUEST_SECONDS = 1.0
 
 
 class Stop:
@@ -16,6 +18,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        self.requested_at = 0.0
 
     def __call__(self) -> bool:
         """True once a stop was asked for."""
@@ -24,7 +27,9 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """While inside, SIGTERM and SIGINT only set the stop; a second one acts as it usually does.
+    """While inside, SIGTERM and SIGINT only set the stop; one more, a second later, acts as it usually does.
+
+    Sooner it is the same request: a terminal and a parent process often send it twice.
 
     In a thread other than the main one signals stay as they are.
     """
@@ -38,9 +43,12 @@ def stop_on_signals() -> Iterator[Stop]:
         for one, handler in usual.items():
             signal.signal(one, handler)
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.requested = True
-        restore()
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.requested and time.monotonic() - stop.requested_at > _SAME_REQUEST_SECONDS:
+            restore()
+            signal.raise_signal(number)
+        elif not stop.requested:
+            stop.requested, stop.requested_at = True, time.monotonic()
 
     for one in _SIGNALS:
         signal.signal(one, ask)

@@ -14,6 +14,7 @@ from rich.table import Table
 from queue_core import Channel, QueueChannels
 from tutormax_pipeline.cli.channel_argument import ChannelType
 from tutormax_pipeline.home import prepare_dagster_home
+from tutormax_pipeline.local_runs import OWN_PROCESS_TAG
 from tutormax_pipeline.settings import PipelineSettings
 
 _SHOWN = ("stored", "duplicate", "dead_lettered", "settled_before", "lag_after", "messages_per_second")
@@ -53,6 +54,7 @@ def _run_job(channel: Channel, limits: dict[str, Any]) -> dict[str, Any]:
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
+            tags={OWN_PROCESS_TAG: "tutormax drain"},
             run_config={**config, "ops": {channel.name: {"config": limits}}},
         )
     if not result.success:
