@@ -40,10 +40,12 @@ class LocalDagster:
     Args:
         settings: say where its home is.
         port: TCP port of the UI.
+        lock: descriptor of a locked file; the lock lasts as long as Dagster does, should we be killed.
     """
 
-    def __init__(self, settings: PipelineSettings, port: int) -> None:
+    def __init__(self, settings: PipelineSettings, port: int, lock: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self._lock = lock
         self._settings, self._port = settings, port
         self.log = settings.home.absolute() / "logs" / "dagster.log"
 
@@ -73,6 +75,7 @@ class LocalDagster:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command
                 command,
                 env=environment,
+                pass_fds=[self._lock],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,6 +92,11 @@ class LocalDagster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of ``dagster dev``."""
+        return self._process.pid
 
     def check(self) -> None:
         """Make sure that it runs.

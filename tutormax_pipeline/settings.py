@@ -41,7 +41,7 @@ class PipelineSettings(EnvironmentSettings):
         100, ge=1, description="a drain starts at once when this many messages wait"
     )
     drain_max_wait_seconds: float = Field(
-        1, ge=0, description="a drain starts when a message has waited this many seconds"
+        0, ge=0, description="a drain starts when a message has waited this many seconds"
     )
     drain_linger_seconds: float = Field(
         120, ge=0, description="seconds that a drain started by a sensor waits for another message"

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import click
 import orjson
@@ -51,8 +52,8 @@ def up(port: int, redis_port: int | None, no_sample: bool) -> None:
         embedded = not brings_own_redis(RedisSettings.load())
         fed = _feed_sample(client) if embedded and not no_sample else 0
         click.echo("Starting Dagster (10 to 60 s) ...")
-        dagster = stack.enter_context(LocalDagster(settings, port))
-        state = {"pid": os.getpid(), "ui": dagster.url, "redis": client.address}
+        dagster = stack.enter_context(LocalDagster(settings, port, lock.fileno()))
+        state = {"pid": os.getpid(), "dagster_pid": dagster.pid, "ui": dagster.url, "redis": client.address}
         lock.write(orjson.dumps(state))
         lock.flush()
         Console().print(_screen(settings, dagster, client, fed))
@@ -126,10 +127,20 @@ def _screen(settings: PipelineSettings, dagster: LocalDagster, client: RedisClie
     return Panel("\n".join(lines), title="TutorMax pipeline is up", title_align="left")
 
 
-def _found(state: dict[str, object]) -> Panel:
-    where = state.get("ui", "still starting")
-    return Panel(
-        f"UI {where}, Redis {state.get('redis', '...')} (process {state.get('pid', 'unknown')})",
-        title="It is up already",
-        title_align="left",
-    )
+def _found(state: dict[str, Any]) -> Panel:
+    lines = [f"UI {state.get('ui', 'still starting')}, Redis {state.get('redis', 'still starting')}"]
+    if "pid" in state and not _is_alive(state["pid"]):
+        lines.append(f"Its 'tutormax up' was killed. To end the rest: kill -INT {state['dagster_pid']}")
+    elif "pid" in state:
+        lines.append(f"To stop it: Ctrl-C where it was started, or kill -INT {state['pid']}")
+    return Panel("\n".join(lines), title="It is up already", title_align="left")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
