@@ -6,16 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError
-
-if TYPE_CHECKING:
-    from tutormax_pipeline.drain import DrainLimits
 
 #: Longest single wait while lingering, so that a stop is noticed.
 _WAIT_SECONDS = 0.5
@@ -23,6 +21,23 @@ _WAIT_SECONDS = 0.5
 _STALE_LOOK_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainLimits:
+    """When a drain ends.
+
+    Attributes:
+        batch_size: most messages in one transaction.
+        max_messages: ends after this many; None is no limit.
+        max_seconds: ends after this long; None is no limit.
+        linger_seconds: once empty, waits this long for another message; 0 ends at once.
+    """
+
+    batch_size: int = 2_000
+    max_messages: int | None = None
+    max_seconds: float | None = None
+    linger_seconds: float = 0.0
 
 
 class Batches:

@@ -23,30 +23,15 @@ from queue_core.entry import Entry
 from queue_core.monitor import ChannelSnapshot, snapshot
 from queue_core.outcomes import Message, Outcome, Reason, Rejection
 from queue_core.serializer import deserialize
-from tutormax_pipeline.batches import Batches
+from tutormax_pipeline.batches import Batches, DrainLimits
 from tutormax_pipeline.latency import LatencyHistogram
 from tutormax_pipeline.records import record_class, validate
 from tutormax_pipeline.store import Arrival, Settlement, Store
 
+__all__ = ["DrainLimits", "DrainReport", "drain"]
+
 #: Objects made, and not freed, before Python looks for cycles while a drain runs.
 _COLLECTOR_THRESHOLD = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class DrainLimits:
-    """When a drain ends.
-
-    Attributes:
-        batch_size: most messages in one transaction.
-        max_messages: ends after this many; None is no limit.
-        max_seconds: ends after this long; None is no limit.
-        linger_seconds: once empty, waits this long for another message; 0 ends at once.
-    """
-
-    batch_size: int = 2_000
-    max_messages: int | None = None
-    max_seconds: float | None = None
-    linger_seconds: float = 0.0
 
 
 @dataclass(slots=True)
