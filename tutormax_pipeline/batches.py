@@ -83,7 +83,7 @@ class Batches:
     ) -> None:
         try:
             unread = self._collect()
-            self._consumer.acknowledge(self._channel, *self._settled)
+            self._acknowledge()
             self._consumer.release(self._channel, [*self._in_hand, *(entry.id for entry in unread)])
             self._consumer.leave(self._channel)
         except QueueError as trouble:
@@ -117,11 +117,17 @@ class Batches:
     def _stale(self) -> list[Entry]:
         if time.monotonic() < self._next_stale_look or self._left == 0:
             return []
+        # First what is done: else this drain would take over, again and again, what it has stored itself.
+        self._acknowledge()
         claimed = self._consumer.claim_stale(self._channel, self._room())
         if not claimed.entries:
             self._next_stale_look = time.monotonic() + _STALE_LOOK_SECONDS
         self.lost.extend(claimed.lost)
         return self._taken(claimed.entries)
+
+    def _acknowledge(self) -> None:
+        self._consumer.acknowledge(self._channel, *self._settled)
+        self._settled = []
 
     def _collect(self) -> list[Entry]:
         if self._ahead is None:

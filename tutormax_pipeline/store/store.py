@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from queue_core.outcomes import Outcome
 from tutormax_pipeline.store import schema
 from tutormax_pipeline.store.arrival import Arrival, Settlement
 from tutormax_pipeline.store.batch import write_batch
-from tutormax_pipeline.store.errors import StoreError, store_errors
+from tutormax_pipeline.store.errors import StoreError, StoreUnavailableError, store_errors
 from tutormax_pipeline.store.tables import message_ledger, record_table
 
 #: Measured: larger pages, a cache and fewer checkpoints make the ledger's random index a third cheaper.
@@ -114,12 +115,24 @@ def _engine(url: str, timeout_seconds: float) -> Engine:
         raise StoreError(
             f"TUTORMAX_STORE_URL: {address.drivername} is not supported; use sqlite:///path/to/file.db"
         )
-    if address.database:
-        Path(address.database).expanduser().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if address.database and address.database != ":memory:":
+        _make_private(Path(address.database))
     engine = create_engine(address, connect_args={"timeout": timeout_seconds})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(file: Path) -> None:
+    # Names and comments of people are in it: readable by its owner alone, and so are the files beside it.
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"The store {file} cannot be written ({error.strerror}). "
+            "Check TUTORMAX_STORE_URL and TUTORMAX_HOME, and the rights there."
+        ) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
