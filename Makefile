@@ -2,6 +2,7 @@
 # Extra arguments go through ARGS: make test ARGS="-k publish -x"
 
 PYTHON ?= python3
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 ARGS ?=
 BIN := .venv/bin
 
@@ -18,12 +19,12 @@ help: ## list these targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
 # The project itself, editable, built with the locked hatchling: nothing is fetched.
 .venv/.installed: .venv/.locked pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 setup: .venv/.installed ## install everything into .venv (redone only when requirements.lock or pyproject.toml changed)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -40,12 +41,13 @@ class LocalDagster:
     Args:
         settings: say where its home is.
         port: TCP port of the UI.
+        stop: asked while waiting for it to start; True ends the waiting.
         lock: descriptor of a locked file; the lock lasts as long as Dagster does, should we be killed.
     """
 
-    def __init__(self, settings: PipelineSettings, port: int, lock: int) -> None:
+    def __init__(self, settings: PipelineSettings, port: int, lock: int, stop: Callable[[], bool]) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._lock = lock
+        self._lock, self._stop_asked = lock, stop
         self._settings, self._port = settings, port
         self.log = settings.home.absolute() / "logs" / "dagster.log"
 
@@ -53,10 +55,8 @@ class LocalDagster:
         """Start it, and wait until the UI answers.
 
         Raises:
-            ConfigurationError: the port is taken.
             DagsterStoppedError: it ended, or did not answer in time.
         """
-        _check_free(self._port)
         home = prepare_dagster_home(self._settings)
         fail_left_behind(home)
         workspace = home / "workspace.yaml"
@@ -110,6 +110,8 @@ class LocalDagster:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
+            if self._stop_asked():
+                return
             self.check()
             try:
                 with urlopen(f"{self.url}/server_info", timeout=2) as answer:  # noqa: S310 - our own address
@@ -133,7 +135,12 @@ class LocalDagster:
             self._process.wait()
 
 
-def _check_free(port: int) -> None:
+def check_port_is_free(port: int) -> None:
+    """Make sure that the UI can have its port, before anything else is started.
+
+    Raises:
+        ConfigurationError: it is taken.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,13 +21,14 @@ from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettin
 from queue_core.embedded import EmbeddedServer, running
 from queue_core.monitor import snapshot
 from tutormax_pipeline.home import prepare_home
-from tutormax_pipeline.local_dagster import LocalDagster
+from tutormax_pipeline.local_dagster import LocalDagster, check_port_is_free
 from tutormax_pipeline.sample import sample_lines
 from tutormax_pipeline.settings import PipelineSettings, brings_own_redis, redis_settings
 from tutormax_pipeline.stopping import Stop, stop_on_signals
 from tutormax_pipeline.store import Store
 
 _LOOK_SECONDS = 0.5
+_EXAMPLE = '{"tutor_id": "T001", "name": "Ann"}'
 
 
 @click.command()
@@ -35,6 +38,7 @@ _LOOK_SECONDS = 0.5
 def up(port: int, redis_port: int | None, no_sample: bool) -> None:
     """Start the queue, Dagster and its UI on this machine; Ctrl-C stops them."""
     settings = PipelineSettings.load()
+    os.umask(0o077)  # data of people: whatever this and Dagster write is for its owner alone
     home = prepare_home(settings)
     with ExitStack() as stack:
         lock = stack.enter_context((home / "up.json").open("a+b"))
@@ -44,6 +48,7 @@ def up(port: int, redis_port: int | None, no_sample: bool) -> None:
             return
         lock.truncate(0)
         stop = stack.enter_context(stop_on_signals())
+        check_port_is_free(port)
         click.echo("Starting the queue ...")
         stack.enter_context(_queue(settings, redis_port))
         client = stack.enter_context(RedisClient(redis_settings(settings)))
@@ -52,11 +57,12 @@ def up(port: int, redis_port: int | None, no_sample: bool) -> None:
         embedded = not brings_own_redis(RedisSettings.load())
         fed = _feed_sample(client) if embedded and not no_sample else 0
         click.echo("Starting Dagster (10 to 60 s) ...")
-        dagster = stack.enter_context(LocalDagster(settings, port, lock.fileno()))
+        dagster = stack.enter_context(LocalDagster(settings, port, lock.fileno(), stop))
         state = {"pid": os.getpid(), "dagster_pid": dagster.pid, "ui": dagster.url, "redis": client.address}
         lock.write(orjson.dumps(state))
         lock.flush()
-        Console().print(_screen(settings, dagster, client, fed))
+        if not stop():
+            Console(soft_wrap=True, highlight=False).print(_screen(settings, dagster, client, fed))
         _wait(stop, dagster)
         click.echo("Stopping: drains finish the batch in hand ...")
     click.echo("Stopped. The data is kept; 'tutormax up' goes on where this ended.")
@@ -106,25 +112,29 @@ def _wait(stop: Stop, dagster: LocalDagster) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _screen(settings: PipelineSettings, dagster: LocalDagster, client: RedisClient, fed: int) -> Panel:
-    store = Store(settings.store_address).address
+def _screen(settings: PipelineSettings, dagster: LocalDagster, client: RedisClient, fed: int) -> str:
+    # No box around it: these lines are made to be copied.
+    command = shlex.quote(os.path.relpath(sys.argv[0]))
     lines = [
-        f"[bold]Dagster UI[/]  {dagster.url}",
-        f"[bold]Redis[/]       {client.address}",
-        f"[bold]Tables[/]      {store}",
-        f"[bold]Logs[/]        {dagster.log.parent}",
+        "",
+        "[bold green]TutorMax pipeline is up[/]",
+        f"  Dagster UI  {dagster.url}",
+        f"  Redis       {client.address}",
+        f"  Tables      {Store(settings.store_address).address}",
+        f"  Logs        {dagster.log.parent}",
         "",
     ]
     if fed:
-        lines.append(f"{fed:,} sample messages were published; within seconds they are rows.")
+        lines += [f"{fed:,} sample messages were published; within seconds they are rows.", ""]
     lines += [
         "In another terminal, try:",
-        "  .venv/bin/tutormax status",
-        '  echo \'{"tutor_id": "T001", "name": "Ann"}\' | .venv/bin/tutormax publish tutors -',
-        f"  see the runs: {dagster.url}/runs, and the assets: {dagster.url}/asset-groups",
+        f"  {command} status",
+        f"  echo '{_EXAMPLE}' | {command} publish tutors -",
+        f"and in the browser: {dagster.url}/runs and {dagster.url}/asset-groups",
+        "",
         "Ctrl-C stops all of it; the data is kept.",
     ]
-    return Panel("\n".join(lines), title="TutorMax pipeline is up", title_align="left")
+    return "\n".join(lines)
 
 
 def _found(state: dict[str, Any]) -> Panel:
