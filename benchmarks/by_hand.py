@@ -24,9 +24,10 @@ from tutormax_pipeline.store.tables import LINEAGE, record_table
 GROUP, CONSUMER, BATCH = "by-hand", "by-hand", 2_000
 FIELDS = list(Session.model_fields)
 COLUMNS = [*FIELDS, "extra", *LINEAGE]
+UPDATES = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS)
 UPSERT = (
     f"INSERT INTO {CHANNEL} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608
-    f"ON CONFLICT ({CHANNEL.id_field}) DO UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in COLUMNS)}"
+    f"ON CONFLICT ({CHANNEL.id_field}) DO UPDATE SET {UPDATES}"
 )
 
 

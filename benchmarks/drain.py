@@ -26,6 +26,8 @@ from benchmarks.place import Place
 from benchmarks.throughput import throughput
 from benchmarks.tick import tick
 
+_TABLE_WIDTH = 120
+
 
 @click.command(help="Measure draining, latency and sensor ticks, beside a loop written by hand.")
 @click.option("--messages", default=200_000, show_default=True, help="Messages of a full drain.")
@@ -47,6 +49,7 @@ from benchmarks.tick import tick
     help="Measure on this folder's disk, instead of the one with the system's temporary files.",
 )
 def main(
+    *,
     messages: int,
     small: int,
     rounds: int,
@@ -58,7 +61,7 @@ def main(
 ) -> None:
     """Run every measurement and print the figures."""
     if quick:
-        messages, small, rounds, seconds, waiting = 20_000, 5_000, 2, 2.0, 100_000
+        messages, small, rounds, seconds, waiting = 20_000, 5_000, 1, 2.0, 100_000
     _forget_own_settings()
     console = Console(stderr=as_json)
     with Place.open(folder) as place, console.status("") as status:
@@ -75,6 +78,7 @@ def main(
     if as_json:
         click.echo(json.dumps({"machine": asdict(machine), "figures": [one.as_dict() for one in found]}))
     else:
+        console.width = max(console.width, _TABLE_WIDTH)  # where it goes to a file, it would be 80
         console.print(table_of(found, str(machine)))
 
 

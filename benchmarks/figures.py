@@ -42,7 +42,8 @@ class Figure:
     def target(self) -> str:
         """The target in words; empty where there is none."""
         if self.least is not None and self.most is not None:
-            return f"{_number(self.least)} to {_number(self.most)}"
+            alone = self.least == self.most
+            return _number(self.least) if alone else f"{_number(self.least)} to {_number(self.most)}"
         if self.least is not None:
             return f"at least {_number(self.least)}"
         return "" if self.most is None else f"at most {_number(self.most)}"
@@ -63,7 +64,7 @@ def table_of(figures: Iterable[Figure], title: str) -> Table:
     """A table for people, one line a figure."""
     table = Table(title=title, title_justify="left", title_style="")
     for heading in ("", "measured", "target", "", "each round"):
-        table.add_column(heading, justify="right" if heading == "measured" else "left")
+        table.add_column(heading, justify="right" if heading == "measured" else "left", no_wrap=True)
     verdicts = {True: "[green]met", False: "[red]missed", None: ""}
     for one in figures:
         rounds = " ".join(_number(value) for value in one.rounds)

@@ -79,12 +79,11 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
     def drain_channel(
         context: dg.AssetExecutionContext, config: DrainConfig, queue: QueueResource, store: StoreResource
     ) -> dg.MaterializeResult[Any]:
+        run_id = context.run.run_id
         try:
             with queue.connect() as client, store.open() as tables, stop_on_signals() as stop:
-                consumer = MessageConsumer(client, f"run:{context.run_id}")
-                report = drain(
-                    consumer, tables, channel, run_id=context.run_id, limits=config.limits(), stop=stop
-                )
+                consumer = MessageConsumer(client, f"run:{run_id}")
+                report = drain(consumer, tables, channel, run_id=run_id, limits=config.limits(), stop=stop)
                 rows = tables.row_count(channel)
         except (QueueError, StoreError) as error:
             raise dg.Failure(description=str(error)) from error
