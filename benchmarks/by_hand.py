@@ -33,8 +33,11 @@ UPSERT = (
 
 def drain(client: redis.Redis, stream: str, connection: sqlite3.Connection) -> None:
     """Read, store and acknowledge until nothing waits."""
-    while batches := client.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=BATCH):
-        entries = [entry for rows in batches.values() for entry in rows]
+    while True:
+        reply: Any = client.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=BATCH)
+        if not reply:
+            return
+        entries = reply[stream.encode()]
         with connection:
             connection.executemany(
                 UPSERT, [row_of(entry_id, fields[b"message"]) for entry_id, fields in entries]

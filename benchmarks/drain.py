@@ -79,7 +79,7 @@ def main(
         click.echo(json.dumps({"machine": asdict(machine), "figures": [one.as_dict() for one in found]}))
     else:
         console.width = max(console.width, _TABLE_WIDTH)  # where it goes to a file, it would be 80
-        console.print(table_of(found, str(machine)))
+        console.print(table_of(found, f"{machine}; load average {os.getloadavg()[0]:.2f} at the end"))
 
 
 def _forget_own_settings() -> None:

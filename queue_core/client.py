@@ -24,6 +24,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.commands.core import Script
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from queue_core.channels import Keys
@@ -38,6 +39,8 @@ _UNAVAILABLE = (
     redis.TimeoutError,
     redis.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,  # MASTERDOWN too
+    redis.exceptions.TryAgainError,
 )
 #: Answers by which a server says that it cannot work now, wherever redis-py has no class for them.
 _UNAVAILABLE_ANSWERS = (
@@ -45,11 +48,9 @@ _UNAVAILABLE_ANSWERS = (
     "LOADING",
     "READONLY",
     "OOM",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
     "BUSY ",
     "NOREPLICAS",
+    "UNBLOCKED",
 )
 _DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM")
 
@@ -98,7 +99,9 @@ class RedisClient:
         if self.settings.url is None:
             return f"{self.settings.host}:{self.settings.port}/{self.settings.db}"
         url = urlsplit(self.settings.url.get_secret_value())
-        return f"{url.hostname or ''}:{url.port or 6379}{url.path}" if url.hostname else url.path
+        if url.scheme == "unix":
+            return url.path
+        return f"{url.hostname or 'localhost'}:{url.port or 6379}{url.path}"
 
     def health_check(self) -> Health:
         """Ask the server how it is.
@@ -152,7 +155,7 @@ class RedisClient:
         except _UNAVAILABLE as error:
             raise self._unavailable(error) from error
         except redis.RedisError as error:
-            answer = str(error)
+            answer = answer_of(error)
             if answer.startswith(_DENIED_ANSWERS):
                 raise self._denied(error) from error
             if answer.startswith(_UNAVAILABLE_ANSWERS):
@@ -174,13 +177,18 @@ class RedisClient:
 
     def _denied(self, error: Exception) -> AccessDeniedError:
         return AccessDeniedError(
-            f"Redis at {self.address} refused access ({error}). "
+            f"Redis at {self.address} refused access ({answer_of(error)}). "
             "Check REDIS_USERNAME and REDIS_PASSWORD, or REDIS_URL."
         )
 
     def _unavailable(self, error: Exception) -> QueueUnavailableError:
+        if isinstance(error, redis.exceptions.MaxConnectionsError):
+            return QueueUnavailableError(
+                f"All {self.settings.max_connections} connections to Redis at {self.address} are in use. "
+                "Raise REDIS_MAX_CONNECTIONS, or use fewer threads."
+            )
         return QueueUnavailableError(
-            f"Redis at {self.address} is not available ({error}). "
+            f"Redis at {self.address} is not available ({answer_of(error)}). "
             "Check that it runs, and REDIS_HOST, REDIS_PORT or REDIS_URL."
         )
 
@@ -194,6 +202,11 @@ def get_redis_client(settings: RedisSettings | None = None) -> RedisClient:
         ConfigurationError: a ``REDIS_...`` variable is wrong.
     """
     return RedisClient(settings)
+
+
+def answer_of(error: Exception) -> str:
+    """The server's own words, without the command that redis-py puts before them in a pipeline."""
+    return str(error).rpartition(" of pipeline caused error: ")[2]
 
 
 def retrying(attempts: int, pause: Callable[[int], None], action: Callable[[], _T]) -> _T:
@@ -213,12 +226,17 @@ def _connect(settings: RedisSettings) -> redis.Redis:
         "max_connections": settings.max_connections,
         "socket_timeout": settings.socket_timeout,
         "socket_connect_timeout": settings.socket_connect_timeout,
+    }
+    relied_on: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "legacy_responses": False,
+        "decode_responses": False,
     }
     if settings.url is not None:
-        return redis.Redis.from_url(settings.url.get_secret_value(), **options)
+        # As from_url does, but for what the url's own options may not undo.
+        given = parse_url(settings.url.get_secret_value())  # type: ignore[no-untyped-call]
+        return redis.Redis.from_pool(redis.ConnectionPool(**(options | given | relied_on)))
     if settings.ssl:
         options |= {
             "ssl": True,
@@ -233,6 +251,7 @@ def _connect(settings: RedisSettings) -> redis.Redis:
         username=settings.username,
         password=settings.password.get_secret_value() if settings.password else None,
         **options,
+        **relied_on,
     )
 
 

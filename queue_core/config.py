@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Self
 
+import redis
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -34,6 +35,8 @@ class EnvironmentSettings(BaseSettings):
             return cls(**values)
         except ValidationError as error:
             raise ConfigurationError("\n".join(cls._explain(error))) from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(".env: is not UTF-8 text; save it as that") from None
 
     @classmethod
     def _explain(cls, error: ValidationError) -> list[str]:
@@ -45,13 +48,24 @@ class EnvironmentSettings(BaseSettings):
             got = "" if secret else f", got {problem['input']!r}"
             meaning = f" ({field.description})" if field is not None and field.description else ""
             variable = f"{cls.model_config['env_prefix']}{name}".upper()
-            lines.append(f"{variable}{meaning}: {problem['msg'].lower()}{got}")
+            why = problem["msg"].removeprefix("Value error, ")
+            why = why[:1].lower() + why[1:]
+            lines.append(f"{variable}{meaning}: {why}{got}")
         return lines
 
 
 def _check_url(url: SecretStr) -> SecretStr:
-    if not re.match(r"(redis|rediss|unix)://", url.get_secret_value()):
+    address = url.get_secret_value()
+    if not re.match(r"(redis|rediss|unix)://", address):
         raise ValueError("must start with redis://, rediss:// or unix://")
+    try:
+        redis.ConnectionPool.from_url(address).make_connection()
+    except (TypeError, ValueError):
+        # Not its own words: they quote parts of the password.
+        raise ValueError(
+            "cannot be read; write redis://user:password@host:6379/0, any of :/?#[]@% in the password as "
+            "%3A and so on, and after ? only options that redis-py knows"
+        ) from None
     return url
 
 
@@ -77,8 +91,8 @@ class RedisSettings(EnvironmentSettings):
     )
 
     max_connections: int = Field(50, ge=1, description="size of the connection pool")
-    socket_timeout: float = Field(5, gt=0, description="seconds to wait for an answer")
-    socket_connect_timeout: float = Field(5, gt=0, description="seconds to wait for a connection")
+    socket_timeout: float = Field(5, gt=0, le=86_400, description="seconds to wait for an answer")
+    socket_connect_timeout: float = Field(5, gt=0, le=86_400, description="seconds to wait for a connection")
     retry_on_timeout: bool = Field(
         True, description="publish again, under the same message id, when an answer did not come"
     )

@@ -25,13 +25,16 @@ import redis
 from redis.client import Pipeline
 
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel, QueueChannels
-from queue_core.client import RedisClient
+from queue_core.client import RedisClient, answer_of
 from queue_core.dead_letter import Letter, bury
 from queue_core.entry import Claimed, Entry, entries_of
 from queue_core.outcomes import Message, Rejection
 from queue_core.serializer import deserialize
 
 _T = TypeVar("_T")
+
+#: Answers to a command of a group that is not there; the last one to a read that was blocked on it.
+_GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED the stream key no longer exists")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +170,10 @@ class MessageConsumer:
             left_ms = max(0, int((deadline - time.monotonic()) * 1000))
             wait_ms = min(left_ms, longest_ms)
             with self.client.errors():
-                entries = self._in_group(channel, partial(self._read, channel, count, wait_ms, done))
-            self.statistics.acknowledged += len(done)
+                acknowledged, entries = self._in_group(
+                    channel, partial(self._read, channel, count, wait_ms, done)
+                )
+            self.statistics.acknowledged += acknowledged
             self.statistics.delivered += len(entries)
             done = []
             if entries or left_ms <= longest_ms:
@@ -210,8 +215,13 @@ class MessageConsumer:
             return 0
         with self.client.errors():
             return int(
-                self.client.run(
-                    "release", [self._stream(channel)], [self.group, self.name, RELEASED_CONSUMER, *entry_ids]
+                self._in_group(
+                    channel,
+                    lambda: self.client.run(
+                        "release",
+                        [self._stream(channel)],
+                        [self.group, self.name, RELEASED_CONSUMER, *entry_ids],
+                    ),
                 )
             )
 
@@ -225,20 +235,22 @@ class MessageConsumer:
                 )
             )
 
-    def _read(self, channel: Channel, count: int, block_ms: int, done: Sequence[str]) -> list[Entry]:
+    def _read(
+        self, channel: Channel, count: int, block_ms: int, done: Sequence[str]
+    ) -> tuple[int, list[Entry]]:
         stream = self._stream(channel)
         pipeline: Pipeline = self.client.pipeline()
         if done:
             pipeline.xack(stream, self.group, *done)
         pipeline.xreadgroup(self.group, self.name, {stream: ">"}, count=count, block=block_ms or None)
-        reply = pipeline.execute()[-1]
-        return [entry for rows in reply.values() for entry in entries_of(rows)]
+        *acknowledged, reply = pipeline.execute()
+        return sum(acknowledged), [entry for rows in reply.values() for entry in entries_of(rows)]
 
     def _in_group(self, channel: Channel | str, action: Callable[[], _T]) -> _T:
         try:
             return action()
         except redis.ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if not answer_of(error).startswith(_GROUP_IS_GONE):
                 raise
             self.create_consumer_group(channel)
             return action()

@@ -4,6 +4,8 @@ A letter is one entry of the stream ``<prefix>:dead_letter`` with the fields
 
     message        the bytes received (absent where the entry had no such field)
     field:<name>   any other field of the entry, as received
+    fields         all other fields, where there are more than ``MOST_FIELDS`` of them: a JSON list of
+                   [name, value], each in base64
     channel        name of the channel
     entry_id       its entry in the channel's stream
     message_id     the envelope's id, where it could be read
@@ -16,6 +18,7 @@ A letter is one entry of the stream ``<prefix>:dead_letter`` with the fields
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +28,9 @@ from queue_core.channels import Channel
 from queue_core.client import RedisClient
 from queue_core.entry import BODY_FIELD, Entry
 from queue_core.outcomes import Rejection
+
+#: Most other fields that are kept one by one: a script can pass on only some thousand values.
+MOST_FIELDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,13 @@ def _fields(
     letter: Letter, consumer: str, channel: Channel, failed_at: datetime
 ) -> list[tuple[str | bytes, str | bytes]]:
     entry, rejection = letter.entry, letter.rejection
-    received = [
-        (name if name == BODY_FIELD else b"field:" + name, value) for name, value in entry.fields.items()
-    ]
+    others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
+    received: list[tuple[str | bytes, str | bytes]] = [(b"field:" + name, value) for name, value in others]
+    if len(others) > MOST_FIELDS:
+        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
+        received = [("fields", strict_json.dumps(encoded))]
+    if entry.body is not None:
+        received.append((BODY_FIELD, entry.body))
     return [
         *received,
         ("channel", channel.name),

@@ -1,6 +1,6 @@
 """One look at a channel: what sensors, checks, commands and the terminal show.
 
-A snapshot is one script call, changes nothing, and costs the same at any backlog.
+A snapshot is one script call, changes nothing, and costs the same whatever the number of messages waiting.
 """
 
 from __future__ import annotations

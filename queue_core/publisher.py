@@ -19,7 +19,7 @@ from typing import Any, overload
 
 from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient, retrying
-from queue_core.errors import MessageTooLargeError, PublishError, QueueFullError
+from queue_core.errors import MessageTooLargeError, PublishError, QueueFullError, QueueUnavailableError
 from queue_core.serializer import new_message_id, serialize
 
 #: Messages, and bytes, that travel in one round trip.
@@ -69,11 +69,16 @@ class PublishReport(Sequence[str | None]):
     def __getitem__(self, index: slice) -> list[str | None]: ...
 
     def __getitem__(self, index: int | slice) -> str | list[str | None] | None:
-        ids = [result.message_id if result.error is None else None for result in self.results]
-        return ids[index]
+        if isinstance(index, slice):
+            return [_id_if_published(result) for result in self.results[index]]
+        return _id_if_published(self.results[index])
 
     def __len__(self) -> int:
         return len(self.results)
+
+
+def _id_if_published(result: PublishResult) -> str | None:
+    return result.message_id if result.error is None else None
 
 
 class BatchRefusedError(PublishError):
@@ -273,7 +278,11 @@ class MessagePublisher:
         return identity, body
 
     def _add(self, channel: Channel, bodies: list[bytes]) -> list[str]:
+        sent = 0
+
         def send() -> list[bytes]:
+            nonlocal sent
+            sent += 1
             with self._client.errors():
                 added: list[bytes] = self._client.run(
                     "publish", [self._client.keys.stream(channel)], [self._settings.queue_maxlen, *bodies]
@@ -281,15 +290,24 @@ class MessagePublisher:
             return added
 
         attempts = _ATTEMPTS if self._settings.retry_on_timeout else 1
-        return [entry_id.decode() for entry_id in retrying(attempts, self._pause, send)]
+        added = retrying(attempts, self._pause, send)
+        if sent > 1 and len(added) < len(bodies):
+            # The first time may have filled the queue, its answer lost: then nothing was refused.
+            raise QueueUnavailableError(
+                f"Queue {channel} became full while Redis did not answer in time: which of {len(bodies)} "
+                "messages are published is not known. Publish again once they are drained: see 'tutormax "
+                "status'."
+            )
+        return [entry_id.decode() for entry_id in added]
 
     def _pause(self, attempt: int) -> None:
         time.sleep(self._settings.retry_backoff_ms * 2 ** (attempt - 1) / 1000)
 
     def _full(self, channel: Channel) -> QueueFullError:
         return QueueFullError(
-            f"Queue {channel} holds {self._settings.queue_maxlen} messages that are not processed "
-            "(REDIS_QUEUE_MAXLEN). Publish again once they are drained: see 'tutormax status'."
+            f"Queue {channel} is full: it holds {self._settings.queue_maxlen} messages (REDIS_QUEUE_MAXLEN) "
+            "that are not processed, or wait behind one that is not. "
+            "Publish again once they are drained: see 'tutormax status'."
         )
 
 

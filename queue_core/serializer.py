@@ -58,7 +58,13 @@ def serialize(
     identity = new_message_id() if message_id is None else message_id
     if not isinstance(identity, str) or not 0 < len(identity) <= MAX_ID_LENGTH:
         raise InvalidMessageError(f"message id: must be text of 1 to {MAX_ID_LENGTH} characters")
-    moment = _as_utc(published_at or datetime.now(UTC))
+    try:
+        strict_json.check(identity, "message id")
+        moment = _as_utc(published_at or datetime.now(UTC))
+    except strict_json.StrictJSONError as error:
+        raise InvalidMessageError(str(error)) from None
+    except OverflowError:
+        raise InvalidMessageError(f"Message {identity}: published_at is out of range in UTC") from None
     envelope = {
         "id": identity,
         "timestamp": moment.isoformat().replace("+00:00", "Z"),

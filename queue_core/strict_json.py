@@ -58,20 +58,16 @@ def check(value: object, path: str = "$", depth: int = 0) -> None:
         return
     if isinstance(value, str):
         _check_text(value, path)
-    elif isinstance(value, int):
-        if not -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            raise StrictJSONError(f"{path}: integer beyond 2^53 - 1; send it as a string")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise StrictJSONError(f"{path}: NaN or infinity is not JSON")
-    elif isinstance(value, (dict, list, tuple)):
+    elif isinstance(value, (int, float)):
+        _check_number(value, path)
+    elif isinstance(value, (dict, list)) or type(value) is tuple:
         if depth >= MAX_NESTING:
             raise StrictJSONError(f"nested deeper than {MAX_NESTING}")
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             if isinstance(value, dict):
-                if not isinstance(key, str):
-                    raise StrictJSONError(f"{path}: a key is {type(key).__name__}, not text")
+                if type(key) is not str:
+                    raise StrictJSONError(f"{path}: a key is {type(key).__name__}, not plain text")
                 _check_text(key, f"a key of {path}")
             check(item, f"{path}.{key}", depth + 1)
     else:
@@ -104,6 +100,16 @@ def _is_evidently_clean(text: bytes, value: object) -> bool:
         return orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER) == text
     except orjson.JSONEncodeError:
         return False
+
+
+def _check_number(number: float, path: str) -> None:
+    if isinstance(number, int):
+        if not -_MAX_INTEGER <= number <= _MAX_INTEGER:
+            raise StrictJSONError(f"{path}: integer beyond 2^53 - 1; send it as a string")
+    elif type(number) is not float:
+        raise StrictJSONError(f"{path}: {type(number).__name__} is not a plain number; send float(...) of it")
+    elif not math.isfinite(number):
+        raise StrictJSONError(f"{path}: NaN or infinity is not JSON")
 
 
 def _check_text(text: str, path: str) -> None:

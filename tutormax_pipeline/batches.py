@@ -32,12 +32,23 @@ class DrainLimits:
         max_messages: ends after this many; None is no limit.
         max_seconds: ends after this long; None is no limit.
         linger_seconds: once empty, waits this long for another message; 0 ends at once.
+
+    Raises:
+        ValueError: ``batch_size`` below 1 or another limit below 0.
     """
 
     batch_size: int = 2_000
     max_messages: int | None = None
     max_seconds: float | None = None
     linger_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
+        for name in ("max_messages", "max_seconds", "linger_seconds"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
 
 
 class Batches:
@@ -59,6 +70,7 @@ class Batches:
         self.seconds = self.idle_seconds = 0.0
         self._consumer, self._channel, self._limits, self._stop = consumer, channel, limits, stop
         self._ahead: Future[list[Entry]] | None = None
+        self._asked_ahead = 0
         self._in_hand: set[str] = set()
         self._settled: list[str] = []
         self._left = limits.max_messages
@@ -133,7 +145,9 @@ class Batches:
         if self._ahead is None:
             return []
         ahead, self._ahead = self._ahead, None
-        return ahead.result()
+        entries = ahead.result()
+        self._count(len(entries) - self._asked_ahead)
+        return entries
 
     def _read(self) -> list[Entry]:
         if self._left == 0:
@@ -154,17 +168,18 @@ class Batches:
         if self._ahead is not None or self._left == 0 or arrived < self._limits.batch_size:
             return
         settled, self._settled = self._settled, []
-        count = self._room()
-
-        def read() -> list[Entry]:
-            return self._taken(self._consumer.read(self._channel, count, acknowledge=settled))
-
-        self._ahead = self._thread.submit(read)
+        # Counted as taken from now on: stale entries may be claimed before the answer is there.
+        count = self._asked_ahead = self._room()
+        self._count(count)
+        self._ahead = self._thread.submit(self._consumer.read, self._channel, count, acknowledge=settled)
 
     def _room(self) -> int:
         return self._limits.batch_size if self._left is None else min(self._limits.batch_size, self._left)
 
     def _taken(self, entries: list[Entry]) -> list[Entry]:
-        if self._left is not None:
-            self._left -= len(entries)
+        self._count(len(entries))
         return entries
+
+    def _count(self, taken: int) -> None:
+        if self._left is not None:
+            self._left -= taken

@@ -113,7 +113,7 @@ def drain(
         QueueUnavailableError: Redis is away. What was not settled is pending and taken up again.
         StoreUnavailableError: the database is away. What was in hand was given back.
     """
-    consumer.create_consumer_group(channel)
+    # No group is made first: the read that misses it makes it, and a Redis that is full refuses to.
     before = snapshot(consumer.client, channel)
     report = DrainReport(channel.name, before, before)
     judge = Judge(consumer, channel)

@@ -44,7 +44,7 @@ class PipelineSettings(EnvironmentSettings):
         0, ge=0, description="a drain starts when a message has waited this many seconds"
     )
     drain_linger_seconds: float = Field(
-        120, ge=0, description="seconds that a drain started by a sensor waits for another message"
+        60, ge=0, description="seconds that a drain started by a sensor waits for another message"
     )
     drain_max_seconds: float = Field(
         3_600,

@@ -10,9 +10,10 @@ local length, added, waiting, exact = 0, 0, 0, 1
 local pending, oldest_pending, next_waiting, stale, exists = 0, '', '', 0, 0
 if redis.call('EXISTS', stream) == 1 then
   length = redis.call('XLEN', stream)
-  local info = redis.call('XINFO', 'STREAM', stream)
+  local info, head = redis.call('XINFO', 'STREAM', stream), nil
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then added = info[i + 1] end
+    if info[i] == 'first-entry' then head = info[i + 1] end
   end
   local last = '-'
   waiting = length
@@ -32,6 +33,8 @@ if redis.call('EXISTS', stream) == 1 then
   end
   local first = redis.call('XRANGE', stream, last, '+', 'COUNT', 1)[1]
   if first then next_waiting = first[1] else waiting = 0 end
+  -- Nothing delivered is left: then all of it waits, whatever the lag makes of entries trimmed from outside.
+  if first and first[1] == head[1] then waiting, exact = length, 1 end
   if pending > 0 then
     oldest_pending = redis.call('XPENDING', stream, group)[2]
     stale = #redis.call('XPENDING', stream, group, 'IDLE', ARGV[3], '-', '+', 1)

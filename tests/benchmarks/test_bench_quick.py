@@ -46,6 +46,7 @@ def test_every_figure_is_there_with_the_machine_it_was_measured_on(result: dict[
         "by hand, 20,000",
         "by hand, 20,000: processor",
         "drain to by hand",
+        "drain to by hand: processor",
         "peak memory, drain of 20,000",
         "peak memory, drain of 5,000",
         "memory, 20,000 to 5,000",

@@ -52,18 +52,21 @@ class Known:
 def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
     """Decide the final state of each entry of a batch, in order."""
     settlements = []
-    stored = set(known.stored)
+    entries, stored = dict(known.entries), set(known.stored)
     for arrival in arrivals:
-        recorded = known.entries.get(arrival.entry.id) if known.entries else None
+        rejection = arrival.rejection
+        recorded = entries.get(arrival.entry.id)
         if recorded is not None:
-            settlements.append(_repeat(arrival, *recorded))
+            settlement = _repeat(arrival, *recorded)
         elif arrival.message is None:
-            settlements.append(Settlement(arrival, Outcome.DEAD_LETTERED, arrival.rejection))
+            settlement = Settlement(arrival, Outcome.DEAD_LETTERED, rejection)
         elif arrival.message.id in stored:
-            settlements.append(Settlement(arrival, Outcome.DUPLICATE))
+            settlement = Settlement(arrival, Outcome.DUPLICATE)
         else:
             stored.add(arrival.message.id)
-            settlements.append(Settlement(arrival, Outcome.STORED))
+            settlement = Settlement(arrival, Outcome.STORED)
+        entries[arrival.entry.id] = settlement.outcome, rejection.reason if rejection is not None else None
+        settlements.append(settlement)
     return settlements
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from queue_core.channels import Channel
-from queue_core.outcomes import Outcome, Reason, Rejection
+from queue_core.outcomes import Reason, Rejection
 from tutormax_pipeline.store import sqlite
 from tutormax_pipeline.store.arrival import Arrival, Known, Settlement, newest, settle
 
@@ -19,22 +19,23 @@ def write_batch(
 ) -> list[Settlement]:
     """Settle each arrival, record it in the ledger and write the rows of those that are stored.
 
-    A row that only the database refuses makes its own message a dead letter, and no other.
+    A row that only the database refuses makes its own message a dead letter, and no other. It is found
+    by halving: the halves are written as batches of their own, in order, so that what a refused message
+    would have superseded is stored.
     """
-    settlements = _record(cursor, channel, arrivals, run_id)
-    refused: dict[str, str] = {}
-    while True:
-        rows = list(newest(settlements, channel.id_field).values())
-        found = _write_isolating(cursor, channel, rows, run_id)
-        if not found:
-            break
-        # Again without them: an older message of the same record may now be the newest.
-        refused |= found
-        settlements = [_refuse(one, refused) for one in settlements]
-    if refused:
-        sqlite.correct_ledger(
-            cursor, channel, [one for one in settlements if one.arrival.entry.id in refused]
-        )
+    cursor.execute("SAVEPOINT batch")
+    try:
+        settlements = _record(cursor, channel, arrivals, run_id)
+        sqlite.write_rows(cursor, channel, newest(settlements, channel.id_field).values(), run_id)
+    except _REFUSALS as error:
+        cursor.execute("ROLLBACK TO batch")
+        cursor.execute("RELEASE batch")
+        if len(arrivals) == 1:
+            return write_batch(cursor, channel, [_refused(arrivals[0], error)], run_id)
+        half = len(arrivals) // 2
+        parts = arrivals[:half], arrivals[half:]
+        return [one for part in parts for one in write_batch(cursor, channel, part, run_id)]
+    cursor.execute("RELEASE batch")
     return settlements
 
 
@@ -52,28 +53,10 @@ def _record(
     return settlements
 
 
-def _write_isolating(
-    cursor: sqlite3.Cursor, channel: Channel, rows: list[Arrival], run_id: str
-) -> dict[str, str]:
-    """Write rows; where the database refuses some, find them by halving. Returns entry id -> its words."""
-    cursor.execute("SAVEPOINT rows")
-    try:
-        sqlite.write_rows(cursor, channel, rows, run_id)
-    except _REFUSALS as error:
-        cursor.execute("ROLLBACK TO rows")
-        cursor.execute("RELEASE rows")
-        if len(rows) == 1:
-            return {rows[0].entry.id: f"database: {type(error).__name__}"}
-        half = len(rows) // 2
-        first = _write_isolating(cursor, channel, rows[:half], run_id)
-        return first | _write_isolating(cursor, channel, rows[half:], run_id)
-    cursor.execute("RELEASE rows")
-    return {}
-
-
-def _refuse(settlement: Settlement, refused: dict[str, str]) -> Settlement:
-    words, message = refused.get(settlement.arrival.entry.id), settlement.arrival.message
-    if words is None or message is None or settlement.outcome is not Outcome.STORED:
-        return settlement
-    rejection = Rejection(Reason.REJECTED, (words,), message.id, message.published_at)
-    return Settlement(settlement.arrival, Outcome.DEAD_LETTERED, rejection)
+def _refused(arrival: Arrival, error: Exception) -> Arrival:
+    message = arrival.message
+    if message is None:
+        raise error  # not a row but the ledger was refused, which is no message's fault
+    words = (f"database: {type(error).__name__}",)
+    rejection = Rejection(Reason.REJECTED, words, message.id, message.published_at)
+    return Arrival(arrival.entry, None, None, rejection)

@@ -78,17 +78,6 @@ def write_ledger(
     return cursor.rowcount
 
 
-def correct_ledger(cursor: sqlite3.Cursor, channel: Channel, settlements: Iterable[Settlement]) -> None:
-    """Give entries recorded earlier in this transaction the final state that they turned out to have."""
-    cursor.executemany(
-        "UPDATE message_ledger SET outcome = ?, reason = ? WHERE channel = ? AND entry_id = ?",
-        [
-            (outcome.value, rejection.reason.value if rejection else None, channel.name, arrival.entry.id)
-            for arrival, outcome, rejection, _ in settlements
-        ],
-    )
-
-
 def _ledger_rows(
     channel: Channel, settlements: Iterable[Settlement], run_id: str, recorded_at: str
 ) -> Iterable[tuple[Any, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ _PRAGMAS = (
     "cache_size=-16384",
     "wal_autocheckpoint=4000",
 )
+_LOCKED_PAUSE_SECONDS = 0.005
 
 
 class Store:
@@ -137,8 +139,23 @@ def _make_private(file: Path) -> None:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    deadline = time.monotonic() + patience_ms / 1000
     for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+        _set(connection, pragma, deadline)
+
+
+def _set(connection: sqlite3.Connection, pragma: str, deadline: float) -> None:
+    # Where several processes turn a new file to WAL at once, SQLite answers "locked" without waiting.
+    while True:
+        try:
+            connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOCKED_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
