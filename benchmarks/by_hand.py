@@ -21,7 +21,7 @@ from benchmarks.messages import CHANNEL
 from tutormax_pipeline.records import Session
 from tutormax_pipeline.store.tables import LINEAGE, record_table
 
-GROUP, CONSUMER, BATCH = "by-hand", "by-hand", 2_000
+GROUP, CONSUMER, BATCH = "by-hand", "by-hand", 5_000
 FIELDS = list(Session.model_fields)
 COLUMNS = [*FIELDS, "extra", *LINEAGE]
 UPDATES = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS)

@@ -25,6 +25,7 @@ class ChannelSnapshot:
         entries_added: entries ever added.
         waiting: entries that no consumer has had yet.
         waiting_is_exact: False where the server lost count; ``waiting`` is then the least it can be.
+            Redis 7.0 does not notice: there, entries deleted from outside may count until all are read.
         pending: entries delivered and not acknowledged, those scheduled for retry included.
         scheduled: entries that wait for their retry.
         dead: dead letters of this channel.

@@ -37,7 +37,7 @@ class DrainLimits:
         ValueError: ``batch_size`` below 1 or another limit below 0.
     """
 
-    batch_size: int = 2_000
+    batch_size: int = 5_000
     max_messages: int | None = None
     max_seconds: float | None = None
     linger_seconds: float = 0.0

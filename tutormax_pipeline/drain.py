@@ -78,16 +78,14 @@ class DrainReport:
     def add(self, settlements: list[Settlement]) -> None:
         """Count a committed batch."""
         now_ms = time.time() * 1000
+        new = [one for one in settlements if not one.repeated]
         self.batches += 1
-        for arrival, outcome, rejection, repeated in settlements:
-            if repeated:
-                self.repeated += 1
-                continue
-            self.outcomes[outcome] += 1
-            if rejection is not None:
-                self.reasons[rejection.reason] += 1
-            else:
-                self.latency.add(now_ms - arrival.entry.added_ms)
+        self.repeated += len(settlements) - len(new)
+        self.outcomes.update([one.outcome for one in new])
+        self.reasons.update([one.rejection.reason for one in new if one.rejection is not None])
+        added = Counter([one.arrival.entry.added_ms for one in new if one.rejection is None])
+        for added_ms, count in added.items():
+            self.latency.add(now_ms - added_ms, count)
 
 
 def drain(

@@ -36,9 +36,14 @@ def prepare_dagster_home(settings: PipelineSettings) -> Path:
     """
     prepare_home(settings)
     folder = settings.dagster_home
-    folder.mkdir(mode=0o700, exist_ok=True)
-    instance = folder / "dagster.yaml"
-    if not instance.exists():
-        template = resources.files("tutormax_pipeline") / "dagster.yaml"
-        instance.write_text(template.read_text())
+    template = resources.files("tutormax_pipeline") / "dagster.yaml"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        instance = folder / "dagster.yaml"
+        if not instance.exists():
+            instance.write_text(template.read_text())
+    except OSError as error:
+        raise ConfigurationError(
+            f"TUTORMAX_HOME: {folder} cannot be written ({error.strerror}). Name another folder."
+        ) from None
     return folder

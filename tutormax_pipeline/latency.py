@@ -18,10 +18,10 @@ class LatencyHistogram:
         self._count = 0
         self.max_ms = 0.0
 
-    def add(self, milliseconds: float) -> None:
-        """Count one duration; below 1 ms counts as 1 ms, the resolution of entry ids."""
-        self._buckets[int(math.log(milliseconds) / _LOG_GROWTH) if milliseconds > 1 else 0] += 1
-        self._count += 1
+    def add(self, milliseconds: float, count: int = 1) -> None:
+        """Count a duration, ``count`` times; below 1 ms counts as 1 ms, the resolution of entry ids."""
+        self._buckets[int(math.log(milliseconds) / _LOG_GROWTH) if milliseconds > 1 else 0] += count
+        self._count += count
         self.max_ms = max(self.max_ms, milliseconds)
 
     def percentile_ms(self, percent: float) -> float | None:

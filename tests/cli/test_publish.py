@@ -112,4 +112,4 @@ def test_what_cannot_be_read_is_told_in_one_line(
 def test_a_full_queue_refuses_by_line(tutormax: Command) -> None:
     done = tutormax("publish", "tutors", "-", given=GOOD, REDIS_QUEUE_MAXLEN="1")
     assert (done.returncode, done.stdout) == (1, "1 published to tutors, 1 refused.\n")
-    assert "line 3: Queue tutors holds 1 messages" in done.stderr
+    assert "line 3: Queue tutors is full" in done.stderr

@@ -12,17 +12,19 @@ from rich.console import Console
 from rich.table import Table
 
 from queue_core import Channel, QueueChannels
+from queue_core.errors import ConfigurationError
 from tutormax_pipeline.cli.channel_argument import ChannelType
 from tutormax_pipeline.home import prepare_dagster_home
 from tutormax_pipeline.local_runs import OWN_PROCESS_TAG
 from tutormax_pipeline.settings import PipelineSettings
 
+_INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 _SHOWN = ("stored", "duplicate", "dead_lettered", "settled_before", "lag_after", "messages_per_second")
 
 
 @click.command()
 @click.argument("channels", nargs=-1, type=ChannelType())
-@click.option("--batch-size", type=click.IntRange(1, 10_000), default=2_000, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1, 10_000), default=5_000, show_default=True)
 @click.option("--max-messages", type=click.IntRange(1), help="End after this many messages of a channel.")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="End a channel after this long.")
 @click.option("--linger-seconds", type=click.FloatRange(0), default=0, help="Wait this long for more.")
@@ -32,15 +34,15 @@ def drain(channels: tuple[Channel, ...], as_json: bool, **limits: Any) -> None:
     settings = PipelineSettings.load()
     os.environ.setdefault("DAGSTER_HOME", str(prepare_dagster_home(settings)))
     results: dict[str, Any] = {}
-    failed = False
     for channel in channels or QueueChannels.all():
-        results[channel.name] = _run_job(channel, limits)
-        failed = failed or "error" in results[channel.name]
+        results[channel.name] = found = _run_job(channel, limits)
+        if found.get("stopped"):
+            break
     if as_json:
         click.echo(orjson.dumps(results).decode())
     else:
         _show(results)
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if any("error" in found for found in results.values()) else 0)
 
 
 def _run_job(channel: Channel, limits: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +52,11 @@ def _run_job(channel: Channel, limits: dict[str, Any]) -> dict[str, Any]:
 
     job = defs.resolve_job_def(f"drain_{channel.name}")
     config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with dg.DagsterInstance.get() as instance:
+    try:
+        instance = dg.DagsterInstance.get()
+    except dg.DagsterInvariantViolationError as error:
+        raise ConfigurationError(f"DAGSTER_HOME: {error}") from None
+    with instance:
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,
@@ -58,21 +64,26 @@ def _run_job(channel: Channel, limits: dict[str, Any]) -> dict[str, Any]:
             run_config={**config, "ops": {channel.name: {"config": limits}}},
         )
     if not result.success:
-        return {"run_id": result.run_id, "error": _why(result)}
+        return {"run_id": result.run_id, **_why(result)}
     (materialization,) = result.asset_materializations_for_node(channel.name)
     values = {name: value.value for name, value in materialization.metadata.items()}
     shown = {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
     return {"run_id": result.run_id, **shown}
 
 
-def _why(result: Any) -> str:
+def _why(result: Any) -> dict[str, Any]:
     for event in result.all_events:
         data = event.event_specific_data
         if event.is_step_failure and data.user_failure_data is not None:
-            return str(data.user_failure_data.description)
+            return {"error": data.user_failure_data.description}
         if event.is_step_failure and data.error is not None:
-            return str(data.error.message)
-    return "the run was stopped"
+            error = data.error.cause or data.error
+            words = error.message.strip().removeprefix("dagster._core.errors.")
+            return {
+                "error": words.removeprefix("DagsterExecutionInterruptedError: "),
+                "stopped": error.cls_name in _INTERRUPTIONS,
+            }
+    return {"error": "The run did not begin; its events tell why."}
 
 
 def _show(results: dict[str, Any]) -> None:

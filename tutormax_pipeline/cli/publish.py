@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from queue_core import Channel, MessagePublisher, RedisClient
-from queue_core.errors import InvalidMessageError, PublishError
+from queue_core.errors import InvalidMessageError, PublishError, QueueError
 from queue_core.outcomes import Message, Rejection
 from queue_core.serializer import deserialize
 from tutormax_pipeline.cli.channel_argument import ChannelType
@@ -48,11 +48,15 @@ def publish(  # noqa: PLR0917 - click passes them by name
         sender = _Sender(client, channel, envelopes=envelopes, check=not no_check)
         with _progress(as_json) as progress:
             task = progress.add_task(f"to {channel}", total=None)
-            while chunk := _take(lines):
-                errors = sender.send(chunk)
-                refused.extend((line.number, str(error)) for line, error in errors)
-                published += len(chunk) - len(errors)
-                progress.update(task, completed=published)
+            try:
+                while chunk := _take(lines):
+                    errors = sender.send(chunk)
+                    refused.extend((line.number, str(error)) for line, error in errors)
+                    published += len(chunk) - len(errors)
+                    progress.update(task, completed=published)
+            except QueueError as error:
+                # What went before is in the queue: whoever publishes again should know.
+                raise QueueError(f"{error} Before that, {published:,} were published.") from error
             progress.update(task, total=published)
     if as_json:
         found = [{"line": number, "error": error} for number, error in refused]

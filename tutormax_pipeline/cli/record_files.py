@@ -6,7 +6,8 @@ import csv
 import gzip
 import io
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple, get_args
 
@@ -53,14 +54,14 @@ def read_lines(raw: io.BufferedReader, contract: type[Record], *, is_csv: bool) 
         is_csv: a header and comma-separated values, instead of one JSON object a line.
 
     Raises:
-        QueueError: a gzip file that is damaged.
+        QueueError: a gzip file that is damaged, or CSV that cannot be told apart into records.
     """
     stream: IO[bytes] = raw
     if raw.peek(2)[:2] == _GZIP_MAGIC:
         stream = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]  # is an IO[bytes]
     try:
         yield from _csv_lines(stream, contract) if is_csv else _json_lines(stream)
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise QueueError(f"The file ends or breaks in the middle ({error}).") from None
 
 
@@ -81,12 +82,25 @@ def _csv_lines(stream: IO[bytes], contract: type[Record]) -> Iterator[Line]:
     reader = csv.DictReader(
         io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     )
-    for row in reader:
-        if None in row or None in row.values():
-            yield Line(reader.line_num, InvalidMessageError("has not as many values as the header has names"))
-        else:
-            record = {name: _cell(contract, name, text) for name, text in row.items() if text != ""}
-            yield Line(reader.line_num, record)
+    try:
+        _check_header(reader.fieldnames or ())
+        for row in reader:
+            if None in row or None in row.values():
+                error = InvalidMessageError("has not as many values as the header has names")
+                yield Line(reader.line_num, error)
+            else:
+                record = {name: _cell(contract, name, text) for name, text in row.items() if text != ""}
+                yield Line(reader.line_num, record)
+    except csv.Error as error:
+        raise QueueError(
+            f"The file is not CSV up to line {reader.line_num} ({error}). Is a quote not closed?"
+        ) from None
+
+
+def _check_header(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise QueueError(f"The header has more than one column named {', '.join(twice)}.")
 
 
 def _cell(contract: type[Record], name: str, text: str) -> Any:

@@ -19,7 +19,7 @@ class DrainConfig(dg.Config):
     """When a drain ends. As it stands: at once when the queue is empty."""
 
     batch_size: int = Field(
-        default=2_000, ge=1, le=10_000, description="Most messages stored in one transaction, 1 to 10000."
+        default=5_000, ge=1, le=10_000, description="Most messages stored in one transaction, 1 to 10000."
     )
     max_messages: int | None = Field(
         default=None, ge=1, description="End after this many messages; empty: no limit."
@@ -89,7 +89,7 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
             raise dg.Failure(description=str(error)) from error
         context.log.info(_summary(report))
         if report.stopped:
-            raise dg.DagsterExecutionInterruptedError
+            raise dg.DagsterExecutionInterruptedError(_summary(report))
         return dg.MaterializeResult(metadata=drain_metadata(report, rows))
 
     return drain_channel

@@ -76,10 +76,10 @@ def newest(settlements: Iterable[Settlement], id_field: str) -> dict[str, Arriva
     Newest is by envelope timestamp, then by entry id: the order that guards rows in the table too.
     """
     best: dict[str, Arrival] = {}
-    for settlement in settlements:
-        if settlement.outcome is not Outcome.STORED or settlement.repeated:
+    stored = Outcome.STORED
+    for arrival, outcome, _, repeated in settlements:
+        if outcome is not stored or repeated:
             continue
-        arrival = settlement.arrival
         key = arrival.record.__dict__[id_field]
         other = best.get(key)
         if other is None or _position(arrival) > _position(other):

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Integer, and_, cast, func, or_
+from sqlalchemy import JSON, ColumnElement, Integer, and_, cast, func, or_
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.dml import Insert
@@ -21,6 +22,9 @@ from queue_core.channels import Channel
 from queue_core.outcomes import Outcome, Reason
 from tutormax_pipeline.store.arrival import Arrival, Known, Settlement
 from tutormax_pipeline.store.tables import LINEAGE, UtcDateTime, message_ledger, record_table
+
+#: Place of a column in a row, and how its values become text.
+_Converter = tuple[int, Callable[[Any], str]]
 
 _DIALECT = sqlite.dialect()
 _MICROSECONDS_LENGTH = len("2026-11-07 21:00:00.000000")
@@ -48,23 +52,20 @@ def look_up(cursor: sqlite3.Cursor, channel: Channel, arrivals: Sequence[Arrival
 
 def write_rows(cursor: sqlite3.Cursor, channel: Channel, arrivals: Iterable[Arrival], run_id: str) -> None:
     """Insert or update the rows; a row made from a newer message stays as it is."""
-    statement, converters = _upsert(channel)
+    statement, fields, converters = _upsert(channel)
     stored_at = as_text(datetime.now(UTC))
 
-    def rows() -> Iterable[tuple[Any, ...]]:
+    def rows() -> Iterable[Sequence[Any]]:
         for entry, message, record, _ in arrivals:
             assert message is not None and record is not None  # noqa: S101, PT018 - only messages are stored
-            values = record.__dict__
+            row = list(fields(record.__dict__))
+            for place, convert in converters:
+                if row[place] is not None:
+                    row[place] = convert(row[place])
             extra = record.__pydantic_extra__
-            yield (
-                *[values[name] if convert is None else convert(values[name]) for name, convert in converters],
-                as_json(extra) if extra else None,
-                message.id,
-                entry.id,
-                run_id,
-                as_text(message.published_at),
-                stored_at,
-            )
+            row.append(as_json(extra) if extra else None)
+            row += (message.id, entry.id, run_id, as_text(message.published_at), stored_at)
+            yield row
 
     cursor.executemany(statement, rows())
 
@@ -102,22 +103,20 @@ def _ledger_rows(
         )
 
 
+# Every publishing time is written twice, into its row and into the ledger.
+@lru_cache(maxsize=10_000)
 def as_text(moment: datetime) -> str:
     """The text that SQLAlchemy's DateTime reads and writes: UTC, microseconds, no offset."""
     return moment.isoformat(" ", "microseconds")[:_MICROSECONDS_LENGTH]
 
 
-def as_json(value: object) -> str | None:
+def as_json(value: object) -> str:
     """The text of a JSON column."""
-    return None if value is None else orjson.dumps(value).decode()
-
-
-def _optional_text(moment: datetime | None) -> str | None:
-    return None if moment is None else as_text(moment)
+    return orjson.dumps(value).decode()
 
 
 @cache
-def _upsert(channel: Channel) -> tuple[str, list[tuple[str, Callable[[Any], Any] | None]]]:
+def _upsert(channel: Channel) -> tuple[str, Callable[[Any], tuple[Any, ...]], list[_Converter]]:
     table = record_table(channel)
     statement = insert(table)
     new, old = statement.excluded, table.c
@@ -129,14 +128,15 @@ def _upsert(channel: Channel) -> tuple[str, list[tuple[str, Callable[[Any], Any]
             and_(new.published_at == old.published_at, _is_after(new.entry_id, old.entry_id)),
         ),
     )
-    converters: list[tuple[str, Callable[[Any], Any] | None]] = []
-    for column in table.c:
-        if column.name in (*LINEAGE, "extra"):
-            continue
-        kind = column.type
-        convert = as_json if kind.__class__.__name__ == "JSON" else None
-        converters.append((column.name, _optional_text if isinstance(kind, UtcDateTime) else convert))
-    return _sql(statement), converters
+    names = [column.name for column in table.c if column.name not in (*LINEAGE, "extra")]
+    kinds: dict[type, Callable[[Any], str]] = {JSON: as_json, UtcDateTime: as_text}
+    converters = [
+        (place, kinds[type(table.c[name].type)])
+        for place, name in enumerate(names)
+        if type(table.c[name].type) in kinds
+    ]
+    fields: Callable[[Any], tuple[Any, ...]] = itemgetter(*names)
+    return _sql(statement), fields, converters
 
 
 @cache

@@ -68,7 +68,6 @@ message_ledger = Table(
     Column("run_id", Text, nullable=False, comment="the Dagster run that recorded it"),
     Column("published_at", UtcDateTime, comment="the envelope's timestamp"),
     Column("recorded_at", UtcDateTime, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 #: At most one stored entry for each message: the effect happens once.

@@ -64,7 +64,6 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("published_at", _MOMENT),
         sa.Column("recorded_at", _MOMENT, nullable=False),
-        sqlite_with_rowid=False,
     )
     op.create_index(
         "message_ledger_stored_once",
