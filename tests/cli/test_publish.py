@@ -99,6 +99,7 @@ def test_envelopes_are_published_as_they_are(
         (["tutor", "-"], b"", 2, "tutors, sessions, feedback"),
         (["tutors", "-"], gzip.compress(GOOD)[:-12], 1, "ends or breaks"),
     ],
+    ids=["no file", "no channel", "damaged"],
 )
 def test_what_cannot_be_read_is_told_in_one_line(
     tutormax: Command, arguments: list[str], given: bytes, code: int, words: str
