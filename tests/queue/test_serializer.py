@@ -56,7 +56,7 @@ def test_what_is_written_reads_back() -> None:
         ("\ud800", "surrogate"),
         (deep(70), "nested deeper"),
         (deep(5_000), "nested deeper"),
-        ({1: "x"}, "not text"),
+        ({1: "x"}, "not plain text"),
         ({"\x00": 1}, "U\\+0000"),
         (datetime.now(UTC), "datetime is not JSON"),
         (b"bytes", "bytes is not JSON"),
