@@ -91,7 +91,9 @@ class RedisSettings(EnvironmentSettings):
     )
 
     max_connections: int = Field(50, ge=1, description="size of the connection pool")
-    socket_timeout: float = Field(5, gt=0, le=86_400, description="seconds to wait for an answer")
+    socket_timeout: float = Field(
+        5, ge=0.2, le=86_400, description="seconds to wait for an answer, 0.2 or more"
+    )
     socket_connect_timeout: float = Field(5, gt=0, le=86_400, description="seconds to wait for a connection")
     retry_on_timeout: bool = Field(
         True, description="publish again, under the same message id, when an answer did not come"

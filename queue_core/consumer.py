@@ -35,6 +35,10 @@ _T = TypeVar("_T")
 
 #: Answers to a command of a group that is not there; the last one to a read that was blocked on it.
 _GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED the stream key no longer exists")
+_GROUP_TRIES = 5
+
+#: A blocking read may end this late: servers look for expired ones ten times a second.
+_LATE_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ class MessageConsumer:
         Blocks in slices, each well inside ``REDIS_SOCKET_TIMEOUT``. A group that is gone is made again.
         """
         deadline = time.monotonic() + block_ms / 1000
-        longest_ms = int(self.client.settings.socket_timeout * 500)
+        longest_ms = max(1, int(self.client.settings.socket_timeout * 500) - _LATE_MS)
         done = list(acknowledge)
         while True:
             left_ms = max(0, int((deadline - time.monotonic()) * 1000))
@@ -247,13 +251,16 @@ class MessageConsumer:
         return sum(acknowledged), [entry for rows in reply.values() for entry in entries_of(rows)]
 
     def _in_group(self, channel: Channel | str, action: Callable[[], _T]) -> _T:
-        try:
-            return action()
-        except redis.ResponseError as error:
-            if not answer_of(error).startswith(_GROUP_IS_GONE):
-                raise
+        tries = 1
+        while True:
+            try:
+                return action()
+            except redis.ResponseError as error:
+                if tries == _GROUP_TRIES or not answer_of(error).startswith(_GROUP_IS_GONE):
+                    raise
+            # A reader that waits may see it go more than once.
             self.create_consumer_group(channel)
-            return action()
+            tries += 1
 
     def _readable(self, channel: Channel, entries: Sequence[Entry]) -> list[dict[str, Any]]:
         stream, largest = self._stream(channel), self.client.settings.max_message_size_bytes

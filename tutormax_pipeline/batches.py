@@ -167,6 +167,8 @@ class Batches:
     def _read_ahead(self, arrived: int) -> None:
         if self._ahead is not None or self._left == 0 or arrived < self._limits.batch_size:
             return
+        if time.monotonic() >= self._next_stale_look:
+            return  # there may be stale entries, which come before new ones
         settled, self._settled = self._settled, []
         # Counted as taken from now on: stale entries may be claimed before the answer is there.
         count = self._asked_ahead = self._room()

@@ -1,4 +1,4 @@
-"""The command as a person runs it: a process of its own, in a folder of its own."""
+"""The command as a person runs it; in this process where that makes no difference."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from queue_core import RedisClient
 from queue_core.embedded import EmbeddedServer
+from tutormax_pipeline.cli import main
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Command = Callable[..., Done]
+
+COMMAND = [sys.executable, "-c", "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"]
 
 
 @pytest.fixture
 def environment(valkey: EmbeddedServer, client: RedisClient, tmp_path: Path) -> dict[str, str]:
     return {
-        **os.environ,
         "REDIS_URL": valkey.url,
         "REDIS_KEY_PREFIX": client.settings.key_prefix,
         "TUTORMAX_HOME": str(tmp_path / "home"),
@@ -28,22 +32,35 @@ def environment(valkey: EmbeddedServer, client: RedisClient, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def tutormax(environment: dict[str, str], tmp_path: Path) -> Command:
-    """Run ``tutormax`` with arguments; keywords change the environment."""
+def tutormax(environment: dict[str, str]) -> Command:
+    """Run ``tutormax`` in this process; keywords change the environment."""
 
-    def run(*arguments: str, given: bytes = b"", **changes: str) -> subprocess.CompletedProcess[str]:
-        code = "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"
+    def run(*arguments: str, given: bytes = b"", **changes: str) -> Done:
+        variables: dict[str, str | None] = {**environment, "DAGSTER_HOME": None, **changes}
+        umask = os.umask(0o022)  # 'up' sets its own, for a process that is its own
+        try:
+            result = CliRunner().invoke(main, arguments, given, variables, catch_exceptions=False)
+        finally:
+            os.umask(umask)
+        return Done(arguments, result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def process(environment: dict[str, str], tmp_path: Path) -> Command:
+    """Run ``tutormax`` in a process of its own; keywords change the environment."""
+
+    def run(*arguments: str, given: bytes = b"", **changes: str) -> Done:
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            [*COMMAND, *arguments],
             input=given,
-            env={**environment, **changes},
+            env={**os.environ, **environment, **changes},
             cwd=tmp_path,
             capture_output=True,
             timeout=90,
             check=False,
         )
-        return subprocess.CompletedProcess(
-            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-        )
+        return Done(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

@@ -10,6 +10,42 @@ from tutormax_pipeline.definitions import defs
 from tutormax_pipeline.defs.sensors import queue_sensors
 from tutormax_pipeline.store.tables import record_table
 
+#: group, kinds, and what it is made from, of each asset: what an analyst sees in the graph.
+ASSETS = {
+    "feedback": ("tutoring", {"sqlite", "table"}, ["queue/feedback"]),
+    "queue/feedback": ("queue", {"redis"}, []),
+    "queue/sessions": ("queue", {"redis"}, []),
+    "queue/tutors": ("queue", {"redis"}, []),
+    "sessions": ("tutoring", {"sqlite", "table"}, ["queue/sessions"]),
+    "tutors": ("tutoring", {"sqlite", "table"}, ["queue/tutors"]),
+}
+
+
+def test_the_code_location_loads_and_holds_these_assets() -> None:
+    dg.Definitions.validate_loadable(defs)
+    graph = defs.resolve_asset_graph()
+    found = {
+        key.to_user_string(): (
+            graph.get(key).group_name,
+            set(graph.get(key).kinds),
+            sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
+        )
+        for key in graph.get_all_asset_keys()
+    }
+    assert {key: found[key] for key in ASSETS} == ASSETS
+
+
+def test_everything_says_what_it_is_for_and_who_answers_for_it() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        assert graph.get(key).description, key
+        assert graph.get(key).owners == ["team:data-engineering"], key
+    repository = defs.get_repository_def()
+    for one in [*repository.sensor_defs, *repository.schedule_defs]:
+        assert one.description, one.name
+    for job in repository.get_all_jobs():
+        assert job.description or job.name.startswith("__"), job.name
+
 
 @pytest.mark.parametrize("channel", QueueChannels.all(), ids=str)
 def test_a_channel_has_its_assets_job_and_sensor(channel: Channel) -> None:
@@ -18,25 +54,37 @@ def test_a_channel_has_its_assets_job_and_sensor(channel: Channel) -> None:
     assert (table.group_name, queue.group_name) == ("tutoring", "queue")
     assert table.parent_keys == {queue.key}
     assert (table.is_materializable, queue.is_materializable) == (True, False)
-    schema = table.metadata["dagster/column_schema"]
-    assert [column.name for column in schema.columns] == [one.name for one in record_table(channel).columns]
-    assert all(column.description for column in schema.columns)
-    assert table.metadata["dagster/table_name"] == channel.name
-    for node in (table, queue):
-        assert channel.purpose in (node.description or "")
-        assert node.owners == ["team:data-engineering"]
-        assert node.kinds
+    assert all(channel.purpose in (node.description or "") for node in (table, queue))
     job = defs.resolve_job_def(f"drain_{channel.name}")
+    assert [node.name for node in job.nodes] == [channel.name]
     assert job.tags["lane"] == channel.name
     assert int(job.tags["dagster/max_runtime"]) > 0
-    sensors = {sensor.name: sensor.default_status for sensor in queue_sensors}
-    assert sensors[f"{channel.name}_queue_sensor"] is dg.DefaultSensorStatus.RUNNING
+    assert job.executor_def is dg.in_process_executor
+    (sensor,) = [one for one in queue_sensors if one.name == f"{channel.name}_queue_sensor"]
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert [target.job_name for target in sensor.targets] == [job.name]
+    assert 1 <= (sensor.minimum_interval_seconds or 0) <= 4
+
+
+@pytest.mark.parametrize("channel", QueueChannels.all(), ids=str)
+def test_an_asset_describes_every_column_of_its_table(channel: Channel) -> None:
+    table = defs.resolve_asset_graph().get(dg.AssetKey(channel.name))
+    schema = table.metadata["dagster/column_schema"]
+    assert [column.name for column in schema.columns] == [one.name for one in record_table(channel).columns]
+    assert all(column.description and column.type for column in schema.columns)
+    assert [column.name for column in schema.columns if column.constraints.unique] == [channel.id_field]
+    assert table.metadata["dagster/table_name"] == channel.name
 
 
 def test_one_job_and_schedule_drain_all() -> None:
-    names = {node.name for node in defs.resolve_job_def("drain_all").nodes}
-    assert names == {channel.name for channel in QueueChannels.all()}
-    assert defs.resolve_schedule_def("drain_all_schedule").job_name == "drain_all"
+    job = defs.resolve_job_def("drain_all")
+    assert {node.name for node in job.nodes} == {channel.name for channel in QueueChannels.all()}
+    assert job.tags["lane"] == "all"
+    assert int(job.tags["dagster/max_runtime"]) > 0
+    schedule = defs.resolve_schedule_def("drain_all_schedule")
+    assert schedule.job_name == "drain_all"
+    assert schedule.cron_schedule == "0 * * * *"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
 
 
 def test_the_launchpad_explains_each_limit() -> None:
@@ -44,3 +92,4 @@ def test_the_launchpad_explains_each_limit() -> None:
     fields = job.nodes[0].definition.config_schema.config_type.fields
     assert list(fields) == ["batch_size", "max_messages", "max_seconds", "linger_seconds"]
     assert all(field.description for field in fields.values())
+    assert not any(field.is_required for field in fields.values())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import select
 
-from queue_core import Channel, MessageConsumer, QueueChannels, RedisClient
+from queue_core import Channel, MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core.embedded import EmbeddedServer
 from queue_core.entry import Entry
+from queue_core.monitor import snapshot
+from queue_core.outcomes import Outcome
 from queue_core.serializer import serialize
 from tutormax_pipeline.drain import DrainLimits, DrainReport, Judge, drain
 from tutormax_pipeline.store import Arrival, Store
@@ -41,13 +49,111 @@ def arrival(client: RedisClient) -> Callable[..., Arrival]:
     judge = Judge(MessageConsumer(client), QueueChannels.TUTORS)
     stream = client.keys.stream(QueueChannels.TUTORS)
 
-    def make(entry_id: str, message_id: str, minute: int = 0, **data: object) -> Arrival:
+    def make(entry_id: str, message_id: str, /, minute: int = 0, **data: object) -> Arrival:
         record = {"tutor_id": "T1", "name": "x", **data}
         moment = START + timedelta(minutes=minute)
         body = serialize(stream, record, message_id=message_id, published_at=moment)
         return judge(Entry(entry_id, {b"message": body}, 2))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def drainer() -> Iterator[Drainer]:
+    """A process that forks others, each of which drains the sessions."""
+    drainer = Drainer()
+    yield drainer
+    drainer.close()
+
+
+#: Everything is imported once, before the forks: a drain starts within milliseconds.
+_DRAINER = """
+import os, sys
+import orjson
+from queue_core import MessageConsumer, QueueChannels, RedisClient, RedisSettings
+from tutormax_pipeline.drain import DrainLimits, drain
+from tutormax_pipeline.stopping import stop_on_signals
+from tutormax_pipeline.store import Store
+
+def work(url, prefix, address, limits):
+    settings = RedisSettings.load(url=url, key_prefix=prefix, worker_max_processing_time_seconds=0.05)
+    with RedisClient(settings) as client, Store.open(address) as store, stop_on_signals() as stop:
+        print(os.getpid(), flush=True)
+        consumer, channel = MessageConsumer(client), QueueChannels.SESSIONS
+        report = drain(consumer, store, channel, run_id="r", limits=DrainLimits(**limits), stop=stop)
+        print(orjson.dumps([report.messages, report.stopped]).decode(), flush=True)
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        work(*orjson.loads(line))
+        os._exit(0)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Drainer:
+    """Starts drains in processes of their own, one after the other."""
+
+    def __init__(self) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([sys.executable, "-c", _DRAINER], stdin=pipe, stdout=pipe, text=True)
+
+    def start(self, client: RedisClient, server: EmbeddedServer, address: str, **limits: object) -> int:
+        """Begin to drain; returns the id of the process that does."""
+        job = [server.url, client.settings.key_prefix, address, limits]
+        print(orjson.dumps(job).decode(), file=self._process.stdin, flush=True)
+        return int(self._line())
+
+    def wait(self) -> tuple[int, list[Any] | None]:
+        """Until it ended: its exit code, and its messages and whether it was stopped if it says so."""
+        line, report = self._line(), None
+        if not line.startswith("ended"):
+            report, line = orjson.loads(line), self._line()
+        return int(line.removeprefix("ended")), report
+
+    def close(self) -> None:
+        """End the process from which the others were forked."""
+        self._process.communicate(timeout=30)
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Look again and again, for a bounded time, until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come to hold"
+        time.sleep(0.002)
+
+
+def publish(publisher: MessagePublisher, count: int, start: int = 0) -> None:
+    """Publish tutors ``T00000`` and so on."""
+    publisher.publish_batch(
+        QueueChannels.TUTORS, [{"tutor_id": f"T{n:05d}", "name": "x"} for n in range(start, start + count)]
+    )
+
+
+def letters(client: RedisClient) -> list[dict[bytes, bytes]]:
+    """The dead letters, oldest first."""
+    return [fields for _, fields in client.redis.xrange(client.keys.dead_letter)]
+
+
+def assert_books_balance(client: RedisClient, store: Store) -> None:
+    """Every entry of the tutors is in one place, and the ledger, the letters and their count agree."""
+    seen = snapshot(client, QueueChannels.TUTORS)
+    recorded = ledger(store)
+    assert seen.entries_added == len(recorded) + seen.waiting + seen.pending
+    dead = sum(outcome == Outcome.DEAD_LETTERED for *_, outcome, _ in recorded)
+    assert client.redis.xlen(client.keys.dead_letter) == dead == seen.dead
+
+
+def deliveries(store: Store) -> set[int]:
+    """The numbers of deliveries that the ledger records."""
+    with store.engine.connect() as connection:
+        return set(connection.scalars(select(message_ledger.c.deliveries)))
 
 
 def rows(store: Store, channel: Channel = QueueChannels.TUTORS) -> list[dict[str, object]]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections import Counter
 from pathlib import Path
-
-import orjson
-import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome
 from tests.conftest import settings_for
+from tests.pipeline.conftest import Drainer, letters, wait_until
 from tutormax_pipeline.drain import drain
 from tutormax_pipeline.store import Store
 
@@ -24,58 +22,51 @@ SESSIONS = QueueChannels.SESSIONS
 MESSAGES = 20_000
 KILLS = 20
 
-DRAIN = """
-import sys
-from queue_core import MessageConsumer, QueueChannels, RedisClient, RedisSettings
-from tutormax_pipeline.drain import DrainLimits, drain
-from tutormax_pipeline.stopping import stop_on_signals
-from tutormax_pipeline.store import Store
-
-url, prefix, store, batch_size = sys.argv[1:]
-settings = RedisSettings.load(url=url, key_prefix=prefix, worker_max_processing_time_seconds=0.05)
-with RedisClient(settings) as client, Store.open(store) as tables, stop_on_signals() as stop:
-    print("ready", flush=True)
-    limits = DrainLimits(batch_size=int(batch_size))
-    consumer, channel = MessageConsumer(client), QueueChannels.SESSIONS
-    report = drain(consumer, tables, channel, run_id="r", limits=limits, stop=stop)
-    print(report.messages, report.stopped, flush=True)
-"""
-
-
-def start(
-    client: RedisClient, server: EmbeddedServer, store: str, batch_size: int
-) -> subprocess.Popen[bytes]:
-    arguments = [server.url, client.settings.key_prefix, store, str(batch_size)]
-    process = subprocess.Popen([sys.executable, "-c", DRAIN, *arguments], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    return process
-
 
 def publish(client: RedisClient, count: int) -> None:
     records = ({"session_id": f"S{n:05d}", "tutor_id": "T"} for n in range(count))
     MessagePublisher(client).publish_batch(SESSIONS, records)
 
 
-@pytest.mark.timeout(180)
-def test_twenty_kills_over_twenty_thousand_messages(valkey: EmbeddedServer, tmp_path: Path) -> None:
-    dice = random.Random(20261107)
-    address = f"sqlite:///{tmp_path}/store.db"
+def kill_drains(
+    drainer: Drainer, client: RedisClient, server: EmbeddedServer, store: Store, dice: random.Random
+) -> None:
+    """Start a drain and kill it, time after time: soon after its start, or soon after a batch of it."""
+
+    def settled() -> int:
+        return sum(store.outcome_counts(SESSIONS).values())
+
+    progress = [0]
+    for turn in range(KILLS):
+        batch_size = dice.choice([10, 100, 500])
+        limits = {"batch_size": batch_size, "linger_seconds": 60}
+        process = drainer.start(client, server, store.address, **limits)
+        if turn % 2:
+            wait_until(lambda: settled() > progress[-1] or not snapshot(client, SESSIONS).waiting)
+        time.sleep(dice.uniform(0.0, 0.01 if turn % 2 else 0.03))  # the random moment
+        os.kill(process, signal.SIGKILL)
+        assert drainer.wait() == (-signal.SIGKILL, None)
+        progress.append(settled())
+    assert len(set(progress)) > KILLS / 3, "the kills were to fall between batches of one long drain"
+
+
+def drain_the_rest(client: RedisClient, store: Store) -> None:
+    def is_empty() -> bool:
+        drain(MessageConsumer(client), store, SESSIONS, run_id="last")
+        left = snapshot(client, SESSIONS)
+        return left.waiting == left.pending == 0
+
+    wait_until(is_empty, seconds=60)
+
+
+def test_twenty_kills_over_twenty_thousand_messages_leave_each_exactly_once(
+    valkey: EmbeddedServer, drainer: Drainer, tmp_path: Path
+) -> None:
     settings = settings_for(valkey, worker_max_processing_time_seconds=0.05)
-    with RedisClient(settings) as client, Store.open(address) as store:
+    with RedisClient(settings) as client, Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         publish(client, MESSAGES)
-        progress = []
-        for _ in range(KILLS):
-            process = start(client, valkey, address, batch_size=100)
-            time.sleep(dice.uniform(0.0, 0.06))
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            progress.append(sum(store.outcome_counts(SESSIONS).values()))
-        assert len(set(progress)) > KILLS / 3, "the kills were to fall between batches of one long drain"
-        deadline = time.monotonic() + 60
-        while (left := snapshot(client, SESSIONS)).waiting or left.pending:
-            assert time.monotonic() < deadline
-            drain(MessageConsumer(client), store, SESSIONS, run_id="last")
+        kill_drains(drainer, client, valkey, store, random.Random(20261107))
+        drain_the_rest(client, store)
         assert store.outcome_counts(SESSIONS) == {
             Outcome.STORED: MESSAGES,
             Outcome.DUPLICATE: 0,
@@ -86,20 +77,18 @@ def test_twenty_kills_over_twenty_thousand_messages(valkey: EmbeddedServer, tmp_
         assert (seen.entries_added, seen.waiting, seen.pending) == (MESSAGES, 0, 0)
 
 
-def test_sigterm_ends_a_drain_clean_and_the_rest_is_there_at_once(
-    client: RedisClient, valkey: EmbeddedServer, store: Store, tmp_path: Path
+def test_kills_among_bad_messages_leave_one_letter_of_each(
+    valkey: EmbeddedServer, drainer: Drainer, tmp_path: Path
 ) -> None:
-    publish(client, 10_000)
-    process = start(client, valkey, f"sqlite:///{tmp_path}/store.db", batch_size=50)
-    deadline = time.monotonic() + 30
-    while not sum(store.outcome_counts(SESSIONS).values()):
-        assert time.monotonic() < deadline
-    process.terminate()
-    out, _ = process.communicate(timeout=30)
-    messages, stopped = out.split()
-    assert (process.returncode, stopped) == (0, b"True")
-    assert 0 < int(messages) < 10_000
-    assert orjson.loads(messages) == sum(store.outcome_counts(SESSIONS).values())
-    report = drain(MessageConsumer(client), store, SESSIONS, run_id="next")
-    assert report.messages == 10_000 - int(messages)
-    assert (report.after.waiting, report.after.pending) == (0, 0)
+    settings = settings_for(valkey, worker_max_processing_time_seconds=0.05)
+    with RedisClient(settings) as client, Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        pipeline = client.pipeline()
+        for number in range(10_000):
+            pipeline.xadd(client.keys.stream(SESSIONS), {"message": b"junk %d" % number})
+        pipeline.execute()
+        kill_drains(drainer, client, valkey, store, random.Random(20261108))
+        drain_the_rest(client, store)
+        kept = Counter(letter[b"message"] for letter in letters(client))
+        assert kept == Counter(b"junk %d" % number for number in range(10_000))
+        assert store.outcome_counts(SESSIONS)[Outcome.DEAD_LETTERED] == 10_000
+        assert snapshot(client, SESSIONS).dead == 10_000

@@ -98,8 +98,8 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
 def _summary(report: DrainReport) -> str:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     ending = "Stopped as asked" if report.stopped else "Done"
-    left = f"{report.repeated} settled before, {report.after.waiting} wait"
-    return f"{ending}: {counts or 'nothing to do'}; {left}."
+    left = f"{report.after.waiting} wait, {report.after.pending} pending"
+    return f"{ending}: {counts or 'nothing to do'}; {report.repeated} settled before; {left}."
 
 
 queue_assets = [_queue_spec(channel) for channel in QueueChannels.all()]
