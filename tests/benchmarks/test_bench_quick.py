@@ -71,7 +71,9 @@ def test_every_message_was_stored(result: dict[str, Any]) -> None:
 
 
 def test_the_drain_is_not_out_of_all_proportion_to_a_loop_by_hand(result: dict[str, Any]) -> None:
-    assert value_of(result, "drain to by hand") > 0.4
+    # Of processor time: the two loops run one after the other, and what else the machine does meanwhile
+    # slows one of them more than the other.
+    assert value_of(result, "drain to by hand: processor") > 0.4
 
 
 def test_a_figure_says_whether_its_target_is_met() -> None:
