@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, RedisClient, RedisSettings
 from queue_core.embedded import EmbeddedServer, find_server_binary
+from queue_core.monitor import ChannelSnapshot
 from tutormax_pipeline.store import Store
 
 #: Debian's server, the second on which the queue's suite runs.
 REDIS_SERVER = Path("/usr/bin/redis-server")
 
-_SERVERS = [
-    pytest.param("valkey", id="valkey"),
-    pytest.param("redis", id="redis", marks=pytest.mark.needs_redis_server),
-]
+#: The kinds of servers on which the queue's suite runs.
+SERVER_KINDS = ["valkey", pytest.param("redis", marks=pytest.mark.needs_redis_server)]
+
+#: What a look at a channel shows where nothing was ever published.
+NOTHING = ChannelSnapshot(
+    channel="tutors",
+    length=0,
+    entries_added=0,
+    waiting=0,
+    waiting_is_exact=True,
+    pending=0,
+    scheduled=0,
+    dead=0,
+    oldest_unprocessed_age_seconds=None,
+    claimable=False,
+    next_retry_in_seconds=None,
+    group_exists=False,
+)
+
+T = TypeVar("T")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,6 +60,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def wait_until(condition: Callable[[], T], timeout_seconds: float = 10, what: str = "the condition") -> T:
+    """Look again and again, for a bounded time, until the condition holds; returns what it gave."""
+    deadline = time.monotonic() + timeout_seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come within {timeout_seconds} s"
+        time.sleep(0.002)
+    return found
+
+
 def server_binary(kind: str) -> Path:
     """The binary of a kind of server; skips the test where it is not installed."""
     if kind == "valkey":
@@ -57,7 +85,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
         yield server
 
 
-@pytest.fixture(scope="session", params=_SERVERS)
+@pytest.fixture(scope="session", params=SERVER_KINDS)
 def any_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmbeddedServer]:

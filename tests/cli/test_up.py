@@ -8,8 +8,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 
 from queue_core import MessagePublisher, RedisClient
 from tests.cli.conftest import COMMAND
+from tests.conftest import wait_until
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 
 SAMPLE = Path(__file__).parents[2] / "tutormax_pipeline" / "sample"
@@ -37,14 +37,6 @@ ROWS_SECONDS = 30
 LINGERING_SECONDS = 0.8
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
-        time.sleep(0.02)
-    return found
 
 
 class Instance:
@@ -104,7 +96,7 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
     one = Instance(tmp_path)
     family = []
     try:
-        wait_for(
+        wait_until(
             lambda: b"is up" in one.output.read_bytes() or one.process.poll() is not None, UP_SECONDS, "up"
         )
         assert one.process.poll() is None, one.output.read_text()
@@ -120,19 +112,19 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
 def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
     with urlopen(f"{instance.url}/server_info") as answer:
         assert answer.status == 200
-    wait_for(lambda: instance.counts() == [94, 463, 463, 1_020], ROWS_SECONDS, "the sample as rows")
+    wait_until(lambda: instance.counts() == [94, 463, 463, 1_020], ROWS_SECONDS, "the sample as rows")
     assert instance.outcomes() == {"stored": 1_020}
 
     for channel in ("tutors", "sessions", "feedback"):
         instance.run("publish", channel, str(SAMPLE / f"{channel}.jsonl"))
-    wait_for(lambda: instance.counts()[3] == 2_040, ROWS_SECONDS, "the ledger of the sample's second time")
+    wait_until(lambda: instance.counts()[3] == 2_040, ROWS_SECONDS, "the ledger of the sample's second time")
     assert instance.counts() == [94, 463, 463, 2_040]
     assert instance.outcomes() == {"stored": 2_040}
 
-    (lingering,) = wait_for(lambda: instance.runs("STARTED", "drain_tutors"), 30, "the lingering run")
+    (lingering,) = wait_until(lambda: instance.runs("STARTED", "drain_tutors"), 30, "the lingering run")
     with RedisClient(redis_settings(PipelineSettings.load(home=instance.home))) as client:
         MessagePublisher(client).publish_tutor_data({"tutor_id": "T-new", "name": "x"})
-        wait_for(
+        wait_until(
             lambda: instance.counts()[0] == 95, LINGERING_SECONDS, "what is published while a run lingers"
         )
     assert instance.runs("STARTED", "drain_tutors") == [lingering]
@@ -142,7 +134,7 @@ def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
     assert instance.url in second
 
     instance.ask(TERMINATE, ids=[lingering])
-    wait_for(lambda: lingering in instance.runs("CANCELED"), 30, "the cancelled run")
+    wait_until(lambda: lingering in instance.runs("CANCELED"), 30, "the cancelled run")
 
     family = instance.processes()
     instance.process.send_signal(signal.SIGINT)

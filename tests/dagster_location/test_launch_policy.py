@@ -6,24 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from queue_core.monitor import ChannelSnapshot
+from tests.conftest import NOTHING
 from tutormax_pipeline.launch_policy import decide
 from tutormax_pipeline.settings import PipelineSettings
 
-IDLE = ChannelSnapshot(
-    channel="tutors",
-    length=0,
-    entries_added=0,
-    waiting=0,
-    waiting_is_exact=True,
-    pending=0,
-    scheduled=0,
-    dead=0,
-    oldest_unprocessed_age_seconds=None,
-    claimable=False,
-    next_retry_in_seconds=None,
-    group_exists=True,
-)
+IDLE = replace(NOTHING, group_exists=True)
 
 
 @pytest.mark.parametrize(

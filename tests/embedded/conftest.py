@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,27 +14,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from queue_core.embedded import EmbeddedServer, RunningServer
-
-REDIS_SERVER = Path("/usr/bin/redis-server")
+from tests.conftest import SERVER_KINDS, server_binary
 
 StartServer = Callable[..., EmbeddedServer]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(None, id="valkey"),
-        pytest.param(
-            REDIS_SERVER,
-            id="redis",
-            marks=[
-                pytest.mark.needs_redis_server,
-                pytest.mark.skipif(not REDIS_SERVER.exists(), reason="redis-server is not installed"),
-            ],
-        ),
-    ]
-)
+@pytest.fixture(params=SERVER_KINDS)
 def binary(request: pytest.FixtureRequest) -> Path | None:
-    return request.param
+    """What is given for each kind: nothing for the one that is found by itself."""
+    return None if request.param == "valkey" else server_binary(request.param)
 
 
 @pytest.fixture
@@ -76,13 +63,6 @@ def client(port: int, password: str | None = None) -> redis.Redis:
         protocol=2,
         decode_responses=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], timeout_seconds: float = 10) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.01)
 
 
 def mode(path: Path) -> int:

@@ -12,7 +12,8 @@ import pytest
 
 from queue_core.embedded import RunningServer, running
 from queue_core.errors import EmbeddedServerError
-from tests.embedded.conftest import StartServer, client, start_in_another_process, wait_until
+from tests.conftest import wait_until
+from tests.embedded.conftest import StartServer, client, start_in_another_process
 
 
 def test_a_second_start_on_the_same_folder_names_the_server_that_runs(

@@ -12,7 +12,8 @@ import redis
 
 from queue_core.embedded import running
 from queue_core.errors import EmbeddedServerError
-from tests.embedded.conftest import StartServer, client, start_in_another_process, wait_until
+from tests.conftest import wait_until
+from tests.embedded.conftest import StartServer, client, start_in_another_process
 
 
 def test_a_started_server_answers_at_its_url(start: StartServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -119,14 +118,6 @@ class Drainer:
     def _line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Look again and again, for a bounded time, until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come to hold"
-        time.sleep(0.002)
 
 
 def publish(publisher: MessagePublisher, count: int, start: int = 0) -> None:

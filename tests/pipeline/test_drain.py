@@ -15,7 +15,7 @@ from queue_core.entry import Entry
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome, Reason
 from queue_core.serializer import serialize
-from tests.conftest import settings_for
+from tests.conftest import settings_for, wait_until
 from tests.pipeline.conftest import (
     START,
     Drain,
@@ -24,7 +24,6 @@ from tests.pipeline.conftest import (
     letters,
     publish,
     rows,
-    wait_until,
 )
 from tutormax_pipeline.drain import DrainLimits, Judge, drain
 from tutormax_pipeline.sample import sample_lines
@@ -160,7 +159,7 @@ def test_a_crash_before_the_letter_keeps_the_reason_that_the_ledger_has(
         store.write(TUTORS, [Judge(dying, TUTORS)(entry) for entry in dying.read(TUTORS, 2)], "run-that-died")
         with store.engine.begin() as connection:
             connection.execute(text("DROP TRIGGER picky"))
-        wait_until(lambda: snapshot(client, TUTORS).claimable)
+        wait_until(lambda: snapshot(client, TUTORS).claimable, timeout_seconds=30)
         report = drain(MessageConsumer(client), store, TUTORS, run_id="next")
         assert (report.repeated, report.outcomes.total()) == (2, 0)
         kept = [(letter[b"message_id"], letter[b"reason"].decode()) for letter in letters(client)]

@@ -12,7 +12,8 @@ import pytest
 from queue_core import Channel, MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.entry import Claimed, Entry
 from queue_core.monitor import snapshot
-from tests.pipeline.conftest import Drain, assert_books_balance, deliveries, ledger, publish, wait_until
+from tests.conftest import wait_until
+from tests.pipeline.conftest import Drain, assert_books_balance, deliveries, ledger, publish
 from tutormax_pipeline import batches
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.store import Store
@@ -110,7 +111,7 @@ def test_what_is_read_ahead_counts_before_its_answer_is_there(
         if next(turns) == 2:
             consumer.release(TUTORS, [entry.id for entry in stale])
             due = time.monotonic() + 0.5
-            wait_until(lambda: time.monotonic() > due)
+            wait_until(lambda: time.monotonic() > due, timeout_seconds=30)
         return False
 
     limits = DrainLimits(batch_size=10, max_messages=25)
@@ -167,7 +168,7 @@ def test_when_its_time_is_up_it_finishes_the_batch_in_hand_and_gives_back_the_ne
         if turn == 0:
             begun = time.monotonic()
         if turn == 1:
-            wait_until(lambda: time.monotonic() > begun + 0.5)
+            wait_until(lambda: time.monotonic() > begun + 0.5, timeout_seconds=30)
         return False
 
     report = drained(batch_size=10, max_seconds=0.5, stop=let_the_time_pass)
@@ -185,9 +186,9 @@ def test_while_it_lingers_a_new_message_is_stored_at_once(
 
     def publish_while_it_waits() -> None:
         for number in (1, 2):
-            wait_until(lambda: client.redis.info("clients")["blocked_clients"])
+            wait_until(lambda: client.redis.info("clients")["blocked_clients"], timeout_seconds=30)
             publish(publisher, 1, start=number)
-            wait_until(lambda: store.row_count(TUTORS) > number)  # noqa: B023 - used before it changes
+            wait_until(lambda: store.row_count(TUTORS) > number, timeout_seconds=30)  # noqa: B023 - used before it changes
             seen.append(store.row_count(TUTORS))
 
     thread = threading.Thread(target=publish_while_it_waits)
@@ -206,7 +207,7 @@ def test_what_was_asked_for_ahead_and_did_not_come_may_come_later(
     publish(publisher, 10)
 
     def publish_while_it_waits() -> None:
-        wait_until(lambda: client.redis.info("clients")["blocked_clients"])
+        wait_until(lambda: client.redis.info("clients")["blocked_clients"], timeout_seconds=30)
         publish(publisher, 15, start=10)
 
     thread = threading.Thread(target=publish_while_it_waits)
@@ -235,7 +236,7 @@ def test_a_stop_ends_the_lingering(client: RedisClient, drained: Drain) -> None:
     asked = threading.Event()
 
     def stop_while_it_waits() -> None:
-        wait_until(lambda: client.redis.info("clients")["blocked_clients"])
+        wait_until(lambda: client.redis.info("clients")["blocked_clients"], timeout_seconds=30)
         asked.set()
 
     thread = threading.Thread(target=stop_while_it_waits)

@@ -13,8 +13,8 @@ from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisCl
 from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome
-from tests.conftest import settings_for
-from tests.pipeline.conftest import Drainer, letters, wait_until
+from tests.conftest import settings_for, wait_until
+from tests.pipeline.conftest import Drainer, letters
 from tutormax_pipeline.drain import drain
 from tutormax_pipeline.store import Store
 
@@ -42,7 +42,9 @@ def kill_drains(
         limits = {"batch_size": batch_size, "linger_seconds": 60}
         process = drainer.start(client, server, store.address, **limits)
         if turn % 2:
-            wait_until(lambda: settled() > progress[-1] or not snapshot(client, SESSIONS).waiting)
+            wait_until(
+                lambda: settled() > progress[-1] or not snapshot(client, SESSIONS).waiting, timeout_seconds=30
+            )
         time.sleep(dice.uniform(0.0, 0.01 if turn % 2 else 0.03))  # the random moment
         os.kill(process, signal.SIGKILL)
         assert drainer.wait() == (-signal.SIGKILL, None)
@@ -56,7 +58,7 @@ def drain_the_rest(client: RedisClient, store: Store) -> None:
         left = snapshot(client, SESSIONS)
         return left.waiting == left.pending == 0
 
-    wait_until(is_empty, seconds=60)
+    wait_until(is_empty, timeout_seconds=60)
 
 
 def test_twenty_kills_over_twenty_thousand_messages_leave_each_exactly_once(

@@ -12,7 +12,8 @@ import pytest
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot
-from tests.pipeline.conftest import Drainer, wait_until
+from tests.conftest import wait_until
+from tests.pipeline.conftest import Drainer
 from tutormax_pipeline.drain import drain
 from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import Store
@@ -27,7 +28,7 @@ def test_a_signal_ends_a_drain_in_order_and_the_rest_is_there_at_once(
     records = ({"session_id": f"S{n:05d}", "tutor_id": "T"} for n in range(10_000))
     MessagePublisher(client).publish_batch(SESSIONS, records)
     process = drainer.start(client, valkey, store.address, batch_size=20)
-    wait_until(lambda: store.row_count(SESSIONS))
+    wait_until(lambda: store.row_count(SESSIONS), timeout_seconds=30)
     os.kill(process, number)
     code, report = drainer.wait()
     assert code == 0
@@ -47,7 +48,7 @@ def test_a_signal_ends_a_drain_that_lingers(
     client: RedisClient, valkey: EmbeddedServer, drainer: Drainer, tmp_path: Path
 ) -> None:
     process = drainer.start(client, valkey, f"sqlite:///{tmp_path}/store.db", linger_seconds=60)
-    wait_until(lambda: client.redis.info("clients")["blocked_clients"])
+    wait_until(lambda: client.redis.info("clients")["blocked_clients"], timeout_seconds=30)
     os.kill(process, signal.SIGTERM)
     assert drainer.wait() == (0, [0, True])
     assert client.redis.xinfo_consumers(client.keys.stream(SESSIONS), "tutormax-workers") == []

@@ -10,7 +10,6 @@ import shlex
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from queue_core import Channel, MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core import Channel, MessageConsumer, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.outcomes import Message
 from queue_core.serializer import deserialize
-from tests.conftest import server_binary, settings_for
-
-KINDS = ["valkey", pytest.param("redis", marks=pytest.mark.needs_redis_server)]
+from tests.conftest import SERVER_KINDS, server_binary, settings_for, wait_until
 
 #: What the test changes in the settings of its client.
 Like = Callable[..., RedisClient]
@@ -55,11 +52,6 @@ def like(client: RedisClient) -> Iterator[Like]:
 
 
 @pytest.fixture
-def publisher(client: RedisClient) -> MessagePublisher:
-    return MessagePublisher(client)
-
-
-@pytest.fixture
 def consumer(client: RedisClient) -> MessageConsumer:
     return MessageConsumer(client, "one")
 
@@ -69,7 +61,7 @@ def other(client: RedisClient) -> MessageConsumer:
     return MessageConsumer(client, "other")
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=SERVER_KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     """A kind of server, for tests that start their own."""
     return request.param
@@ -89,13 +81,6 @@ def own_client(own_server: EmbeddedServer) -> Iterator[RedisClient]:
     """A client of a server that nobody else uses; it does not publish twice."""
     with RedisClient(settings_for(own_server, retry_on_timeout=False)) as client:
         yield client
-
-
-def wait_until(condition: Callable[[], object], timeout_seconds: float = 10) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.005)
 
 
 @contextmanager

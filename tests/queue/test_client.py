@@ -13,8 +13,8 @@ from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisCl
 from queue_core.client import Health
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import QueueUnavailableError
-from tests.conftest import server_binary
-from tests.queue.conftest import Like, binary_with, frozen, wait_until
+from tests.conftest import server_binary, wait_until
+from tests.queue.conftest import Like, binary_with, frozen
 
 TUTORS = QueueChannels.TUTORS
 TUTOR = {"tutor_id": "T1", "name": "x"}

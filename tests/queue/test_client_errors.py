@@ -17,13 +17,12 @@ from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisCl
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import AccessDeniedError, QueueError, QueueUnavailableError
 from queue_core.monitor import snapshot
-from tests.conftest import server_binary, settings_for
+from tests.conftest import server_binary, settings_for, wait_until
 from tests.queue.conftest import (
     binary_with,
     free_port,
     frozen,
     in_background,
-    wait_until,
     wait_until_blocked,
 )
 

@@ -12,6 +12,7 @@ from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisCl
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import QueueUnavailableError
 from queue_core.serializer import serialize
+from tests.conftest import wait_until
 from tests.queue.conftest import (
     Like,
     frozen,
@@ -19,7 +20,6 @@ from tests.queue.conftest import (
     just_after,
     messages,
     tutor,
-    wait_until,
     wait_until_blocked,
 )
 

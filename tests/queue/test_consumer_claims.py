@@ -6,7 +6,8 @@ import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.channels import RELEASED_CONSUMER
-from tests.queue.conftest import Like, tutor, wait_until
+from tests.conftest import wait_until
+from tests.queue.conftest import Like, tutor
 
 TUTORS = QueueChannels.TUTORS
 

@@ -17,7 +17,8 @@ from queue_core.entry import Entry
 from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Reason, Rejection
-from tests.queue.conftest import Like, frozen, tutor, wait_until
+from tests.conftest import wait_until
+from tests.queue.conftest import Like, frozen, tutor
 
 TUTORS = QueueChannels.TUTORS
 WHY = Rejection(Reason.MALFORMED, ("envelope: not JSON", "id: é"), "m-1")

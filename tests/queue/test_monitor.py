@@ -9,26 +9,13 @@ import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.dead_letter import Letter
-from queue_core.monitor import ChannelSnapshot, snapshot
+from queue_core.monitor import snapshot
 from queue_core.outcomes import Reason, Rejection
+from tests.conftest import NOTHING
 from tests.queue.conftest import Like, tutor
 
 TUTORS = QueueChannels.TUTORS
 NOW = datetime(2026, 11, 7, 21, tzinfo=UTC)
-NOTHING = ChannelSnapshot(
-    channel="tutors",
-    length=0,
-    entries_added=0,
-    waiting=0,
-    waiting_is_exact=True,
-    pending=0,
-    scheduled=0,
-    dead=0,
-    oldest_unprocessed_age_seconds=None,
-    claimable=False,
-    next_retry_in_seconds=None,
-    group_exists=False,
-)
 
 
 def publish(publisher: MessagePublisher, count: int) -> None:

@@ -11,7 +11,8 @@ from queue_core.embedded import EmbeddedServer
 from queue_core.errors import (
     QueueUnavailableError,
 )
-from tests.queue.conftest import Like, frozen, just_after, messages, tutor, wait_until
+from tests.conftest import wait_until
+from tests.queue.conftest import Like, frozen, just_after, messages, tutor
 
 TUTORS = QueueChannels.TUTORS
 
