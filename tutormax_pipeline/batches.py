@@ -15,6 +15,10 @@ from queue_core.consumer import MessageConsumer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError
 
+#: Messages in one transaction, unless another number is given, and at the most.
+BATCH_SIZE = 5_000
+LARGEST_BATCH_SIZE = 10_000
+
 #: Longest single wait while lingering, so that a stop is noticed.
 _WAIT_SECONDS = 0.5
 #: How often stale pending entries are looked for while others are read.
@@ -37,7 +41,7 @@ class DrainLimits:
         ValueError: ``batch_size`` below 1 or another limit below 0.
     """
 
-    batch_size: int = 5_000
+    batch_size: int = BATCH_SIZE
     max_messages: int | None = None
     max_seconds: float | None = None
     linger_seconds: float = 0.0

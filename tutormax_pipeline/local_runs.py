@@ -12,7 +12,8 @@ import orjson
 #: Tag of a run that has a process of its own, so that it outlives ``tutormax up``.
 OWN_PROCESS_TAG = "tutormax/own_process"
 
-_IN_FLIGHT = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+#: Statuses of a run that has not ended; as text, so that asking over HTTP does not load Dagster.
+IN_FLIGHT = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 _RUNS = """query ($statuses: [RunStatus!]) {
   runsOrError(filter: {statuses: $statuses}) { ... on Runs { results { id } } }
 }"""
@@ -32,7 +33,7 @@ def end_runs(url: str) -> int:
     deadline = time.monotonic() + _END_SECONDS
     asked: set[str] = set()
     while True:
-        runs = {run["id"] for run in _ask(url, _RUNS, statuses=_IN_FLIGHT)["runsOrError"]["results"]}
+        runs = {run["id"] for run in _ask(url, _RUNS, statuses=IN_FLIGHT)["runsOrError"]["results"]}
         if not runs or time.monotonic() > deadline:
             return len(runs)
         if runs - asked:
@@ -50,7 +51,7 @@ def fail_left_behind(dagster_home: Path) -> int:
         return 0
     import dagster as dg  # noqa: PLC0415 - takes a second, and a first start needs nothing of it
 
-    statuses = [dg.DagsterRunStatus(status) for status in _IN_FLIGHT]
+    statuses = [dg.DagsterRunStatus(status) for status in IN_FLIGHT]
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         runs = [
             run

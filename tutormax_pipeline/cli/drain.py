@@ -13,6 +13,7 @@ from rich.table import Table
 
 from queue_core import Channel, QueueChannels
 from queue_core.errors import ConfigurationError
+from tutormax_pipeline.batches import BATCH_SIZE, LARGEST_BATCH_SIZE
 from tutormax_pipeline.cli.channel_argument import ChannelType
 from tutormax_pipeline.home import prepare_dagster_home
 from tutormax_pipeline.local_runs import OWN_PROCESS_TAG
@@ -24,7 +25,9 @@ _SHOWN = ("stored", "duplicate", "dead_lettered", "settled_before", "lag_after",
 
 @click.command()
 @click.argument("channels", nargs=-1, type=ChannelType())
-@click.option("--batch-size", type=click.IntRange(1, 10_000), default=5_000, show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(1, LARGEST_BATCH_SIZE), default=BATCH_SIZE, show_default=True
+)
 @click.option("--max-messages", type=click.IntRange(1), help="End after this many messages of a channel.")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="End a channel after this long.")
 @click.option("--linger-seconds", type=click.FloatRange(0), default=0, help="Wait this long for more.")

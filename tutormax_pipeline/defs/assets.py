@@ -7,6 +7,7 @@ from pydantic import Field
 
 from queue_core import MessageConsumer, QueueChannels, QueueError
 from queue_core.channels import Channel
+from tutormax_pipeline.batches import BATCH_SIZE, LARGEST_BATCH_SIZE
 from tutormax_pipeline.defs.drain_metadata import column_schema, drain_metadata
 from tutormax_pipeline.defs.lanes import OWNERS
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
@@ -19,7 +20,10 @@ class DrainConfig(dg.Config):
     """When a drain ends. As it stands: at once when the queue is empty."""
 
     batch_size: int = Field(
-        default=5_000, ge=1, le=10_000, description="Most messages stored in one transaction, 1 to 10000."
+        default=BATCH_SIZE,
+        ge=1,
+        le=LARGEST_BATCH_SIZE,
+        description=f"Most messages stored in one transaction, 1 to {LARGEST_BATCH_SIZE}.",
     )
     max_messages: int | None = Field(
         default=None, ge=1, description="End after this many messages; empty: no limit."

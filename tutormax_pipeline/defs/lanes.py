@@ -3,6 +3,7 @@
 import dagster as dg
 
 from queue_core.channels import Channel
+from tutormax_pipeline.local_runs import IN_FLIGHT
 
 #: Tag of every drain run: the channel's name, or ``all`` for a run that drains every channel.
 LANE_TAG = "lane"
@@ -14,14 +15,6 @@ OWNERS = ["team:data-engineering"]
 #: A run whose process and code server both died would stay STARTED, and block its lane, without a bound.
 MAX_RUNTIME_SECONDS = 7_200
 
-_IN_FLIGHT = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
 
 def lane_tags(lane: str) -> dict[str, str]:
     """Tags of a drain run."""
@@ -30,6 +23,7 @@ def lane_tags(lane: str) -> dict[str, str]:
 
 def runs_in_flight(instance: dg.DagsterInstance, channel: Channel) -> int:
     """Runs that drain this channel and have not ended."""
+    statuses = [dg.DagsterRunStatus(status) for status in IN_FLIGHT]
     return instance.get_runs_count(
-        dg.RunsFilter(statuses=_IN_FLIGHT, tags={LANE_TAG: [channel.name, ALL_LANES]})
+        dg.RunsFilter(statuses=statuses, tags={LANE_TAG: [channel.name, ALL_LANES]})
     )
