@@ -168,3 +168,14 @@ def test_up_that_gives_up_stops_the_server_that_it_started(
     assert_one_line(process(*arguments("up"), TUTORMAX_STORE_URL=url), "cannot be written")
     assert (tmp_path / "home" / "redis" / "server.log").exists()
     assert running(tmp_path / "home" / "redis") is None
+
+
+@pytest.mark.parametrize("name", ["logs", "up.json"])
+def test_something_else_is_in_the_way_in_the_home(process: Command, tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    if name == "logs":
+        (home / name).touch()
+    else:
+        (home / name).mkdir()
+    assert_one_line(process(*arguments("up")), str(home / name))

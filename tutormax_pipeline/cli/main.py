@@ -21,8 +21,13 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (QueueError, StoreError) as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
+            words = str(error)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            words = f"{error.filename}: {error.strerror}. Check TUTORMAX_HOME, and the rights there."
+        click.echo(f"Error: {words}", err=True)
+        sys.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
