@@ -30,6 +30,7 @@ from redis.retry import Retry
 from queue_core.channels import Keys
 from queue_core.config import RedisSettings
 from queue_core.errors import AccessDeniedError, QueueError, QueueUnavailableError
+from queue_core.failpoints import around
 
 _T = TypeVar("_T")
 
@@ -131,7 +132,8 @@ class RedisClient:
 
     def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """Run ``scripts/<script>.lua``; its header says what it takes and gives."""
-        return self.script(script)(keys=keys, args=args)
+        with around(script):
+            return self.script(script)(keys=keys, args=args)
 
     def script(self, name: str) -> Script:
         """A script object, which may also be queued on a pipeline."""

@@ -28,6 +28,7 @@ from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel, Queu
 from queue_core.client import RedisClient, answer_of
 from queue_core.dead_letter import Letter, bury
 from queue_core.entry import Claimed, Entry, entries_of
+from queue_core.failpoints import around
 from queue_core.outcomes import Message, Rejection
 from queue_core.serializer import deserialize
 
@@ -92,7 +93,8 @@ class MessageConsumer:
         """
         with self.client.errors():
             try:
-                self.client.redis.xgroup_create(self._stream(channel), self.group, id="0", mkstream=True)
+                with around("create_consumer_group"):
+                    self.client.redis.xgroup_create(self._stream(channel), self.group, id="0", mkstream=True)
             except redis.ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
@@ -121,7 +123,7 @@ class MessageConsumer:
         """Declare entries processed; returns how many were pending until now."""
         if not entry_ids:
             return 0
-        with self.client.errors():
+        with self.client.errors(), around("acknowledge"):
             done: int = self.client.redis.xack(self._stream(channel), self.group, *entry_ids)
         self.statistics.acknowledged += done
         return done
@@ -247,7 +249,8 @@ class MessageConsumer:
         if done:
             pipeline.xack(stream, self.group, *done)
         pipeline.xreadgroup(self.group, self.name, {stream: ">"}, count=count, block=block_ms or None)
-        *acknowledged, reply = pipeline.execute()
+        with around("read"):
+            *acknowledged, reply = pipeline.execute()
         return sum(acknowledged), [entry for rows in reply.values() for entry in entries_of(rows)]
 
     def _in_group(self, channel: Channel | str, action: Callable[[], _T]) -> _T:

@@ -62,3 +62,5 @@ class Outcome(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     DEAD_LETTERED = "dead_lettered"
+    #: Deleted from the stream by somebody else before it was processed. Never silent.
+    LOST = "lost"

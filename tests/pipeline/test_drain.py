@@ -47,6 +47,7 @@ def test_the_sample_becomes_rows_and_published_again_only_ledger(
                 Outcome.STORED: times * EXPECTED[channel.name],
                 Outcome.DUPLICATE: 0,
                 Outcome.DEAD_LETTERED: 0,
+                Outcome.LOST: 0,
             }
     for channel in QueueChannels.all():
         published = [orjson.loads(line) for line in sample_lines(channel)]

@@ -73,6 +73,7 @@ def test_twenty_kills_over_twenty_thousand_messages_leave_each_exactly_once(
             Outcome.STORED: MESSAGES,
             Outcome.DUPLICATE: 0,
             Outcome.DEAD_LETTERED: 0,
+            Outcome.LOST: 0,
         }
         assert store.row_count(SESSIONS) == MESSAGES
         seen = snapshot(client, SESSIONS)

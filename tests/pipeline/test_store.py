@@ -229,7 +229,8 @@ def test_a_ledger_row_says_what_became_of_an_entry_and_by_whom(
 def test_counts_are_by_outcome(store: Store, arrival: Make) -> None:
     assert store.write(TUTORS, [], "run-1") == []
     assert set(store.outcome_counts(TUTORS).values()) == {0}
-    outcomes(store, arrival("1-0", "a"), arrival("2-0", "a"), arrival("3-0", "b", tutor_id=""))
+    lost = Arrival(Entry("4-0", {}), None, None)
+    outcomes(store, arrival("1-0", "a"), arrival("2-0", "a"), arrival("3-0", "b", tutor_id=""), lost)
     assert store.outcome_counts(TUTORS) == dict.fromkeys(Outcome, 1)
     assert set(store.outcome_counts(SESSIONS).values()) == {0}
     assert (store.row_count(TUTORS), store.row_count(SESSIONS)) == (1, 0)

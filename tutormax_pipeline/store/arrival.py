@@ -12,7 +12,7 @@ from tutormax_pipeline.records import Record
 
 
 class Arrival(NamedTuple):
-    """An entry that was judged: a message with its record, or a rejection."""
+    """An entry that was judged: a message with its record, or a rejection; neither where it was lost."""
 
     entry: Entry
     message: Message | None
@@ -58,8 +58,10 @@ def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
         recorded = entries.get(arrival.entry.id)
         if recorded is not None:
             settlement = _repeat(arrival, *recorded)
-        elif arrival.message is None:
+        elif rejection is not None:
             settlement = Settlement(arrival, Outcome.DEAD_LETTERED, rejection)
+        elif arrival.message is None:
+            settlement = Settlement(arrival, Outcome.LOST)
         elif arrival.message.id in stored:
             settlement = Settlement(arrival, Outcome.DUPLICATE)
         else:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, make_url,
 from sqlalchemy.exc import DBAPIError
 
 from queue_core.channels import Channel
+from queue_core.failpoints import passing
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store import schema
 from tutormax_pipeline.store.arrival import Arrival, Settlement
@@ -74,6 +75,8 @@ class Store:
                 settlements = write_batch(cursor, channel, arrivals, run_id)
             except sqlite3.Error as error:
                 raise DBAPIError.instance("", (), error, sqlite3.Error) from error
+            passing("commit:before")
+        passing("commit:after")
         return settlements
 
     def row_count(self, channel: Channel) -> int:
