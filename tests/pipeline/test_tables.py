@@ -17,7 +17,16 @@ from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.tables import LINEAGE, all_tables, record_table
 
 DIALECT = sqlite.dialect()
-TABLES = ["tutors", "sessions", "feedback", "message_ledger"]
+TABLES = [
+    "tutors",
+    "sessions",
+    "feedback",
+    "message_ledger",
+    "ledger_totals",
+    "book_adjustments",
+    "stream_sightings",
+    "letter_archive",
+]
 
 
 def described(table: Table) -> list[tuple[str, str, bool, bool]]:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -78,6 +79,52 @@ Index(
     unique=True,
     sqlite_where=text("outcome = 'stored'"),
     postgresql_where=text("outcome = 'stored'"),
+)
+
+ledger_totals = Table(
+    "ledger_totals",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("entries", BigInteger, nullable=False, comment="ledger rows that were pruned"),
+)
+
+book_adjustments = Table(
+    "book_adjustments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("entries", BigInteger, nullable=False, comment="added to the entries that the stream ever had"),
+    Column("why", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+)
+
+stream_sightings = Table(
+    "stream_sightings",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("entries_added", BigInteger, nullable=False, comment="entries the stream had ever had"),
+    Column("last_entry_id", Text, nullable=False, comment="newest id it had given"),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+letter_archive = Table(
+    "letter_archive",
+    metadata,
+    Column("letter_id", Text, primary_key=True, comment="the letter in the dead letter stream"),
+    Column("action", Text, primary_key=True, comment="discarded or edited"),
+    Column("channel", Text, nullable=False),
+    Column("entry_id", Text, nullable=False, comment="its entry in the channel's stream"),
+    Column("message_id", Text),
+    Column("reason", Text, nullable=False, comment="why it was a dead letter"),
+    Column("errors", JSON, nullable=False),
+    Column("body", LargeBinary, comment="the bytes received; empty where the entry had no message"),
+    Column("fields", JSON, nullable=False, comment="the letter's other fields: [name, value], in base64"),
+    Column("failed_at", UtcDateTime, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("archived_at", UtcDateTime, nullable=False),
 )
 
 
