@@ -12,31 +12,37 @@ message is moved to the dead letter stream and never returned.
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import redis
 from redis.client import Pipeline
 
+from queue_core import strict_json
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel, QueueChannels
-from queue_core.client import RedisClient, answer_of
+from queue_core.client import RedisClient
 from queue_core.dead_letter import Letter, bury
 from queue_core.entry import Claimed, Entry, entries_of
 from queue_core.failpoints import around
-from queue_core.outcomes import Message, Rejection
+from queue_core.group import ConsumerGroup
+from queue_core.outcomes import Message, Reason, Rejection
 from queue_core.serializer import deserialize
 
-_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
-#: Answers to a command of a group that is not there; the last one to a read that was blocked on it.
-_GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED the stream key no longer exists")
-_GROUP_TRIES = 5
+#: Longest time until a retry, and the range of the factor that spreads retries which failed together.
+LONGEST_RETRY_DELAY_MS = 60_000
+_JITTER = (0.75, 1.25)
+#: Answer of ``scripts/retry.lua`` where nothing is left to try.
+_EXHAUSTED = -1
 
 #: A blocking read may end this late: servers look for expired ones ten times a second.
 _LATE_MS = 100
@@ -66,6 +72,7 @@ class ConsumerStatistics:
     delivered: int = 0
     acknowledged: int = 0
     claimed: int = 0
+    retried: int = 0
     dead_lettered: int = 0
     lost: int = 0
 
@@ -82,8 +89,16 @@ class MessageConsumer:
     def __init__(self, client: RedisClient, name: str | None = None, *, group: str = CONSUMER_GROUP) -> None:
         self.client = client
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self.group = group
+        self._group = ConsumerGroup(client, group)
         self.statistics = ConsumerStatistics()
+        #: Entries taken over that have failed attempts on record, to be removed with their final state.
+        self._attempted: set[str] = set()
+        self._random = random.Random()  # noqa: S311 - spreads retries, keeps no secret
+
+    @property
+    def group(self) -> str:
+        """Name of the consumer group."""
+        return self._group.name
 
     def create_consumer_group(self, channel: Channel | str) -> bool:
         """Create the group at the stream's beginning, and the stream if need be.
@@ -91,15 +106,7 @@ class MessageConsumer:
         Returns:
             True if it was created, False if it was there.
         """
-        with self.client.errors():
-            try:
-                with around("create_consumer_group"):
-                    self.client.redis.xgroup_create(self._stream(channel), self.group, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
-                return False
-        return True
+        return self._group.create(QueueChannels.find(channel))
 
     def consume(
         self, channel: Channel | str, count: int | None = None, block_ms: int = 0
@@ -123,18 +130,20 @@ class MessageConsumer:
         """Declare entries processed; returns how many were pending until now."""
         if not entry_ids:
             return 0
-        with self.client.errors(), around("acknowledge"):
-            done: int = self.client.redis.xack(self._stream(channel), self.group, *entry_ids)
+        with self.client.errors():
+            pipeline = self.client.pipeline()
+            self._queue_acknowledgements(pipeline, QueueChannels.find(channel), entry_ids)
+            with around("acknowledge"):
+                done: int = pipeline.execute()[0]
         self.statistics.acknowledged += done
         return done
 
     def get_pending_messages(self, channel: Channel | str, count: int = 100) -> list[PendingMessage]:
         """The oldest entries that were delivered and not acknowledged, of all consumers."""
-        with self.client.errors():
-            rows: list[dict[str, Any]] = self._in_group(
-                channel,
-                lambda: self.client.redis.xpending_range(self._stream(channel), self.group, "-", "+", count),
-            )
+        found = QueueChannels.find(channel)
+        rows: list[dict[str, Any]] = self._group.attempt(
+            found, lambda: self.client.redis.xpending_range(self._stream(found), self.group, "-", "+", count)
+        )
         return [
             PendingMessage(
                 entry_id=row["message_id"].decode(),
@@ -160,7 +169,12 @@ class MessageConsumer:
             As :meth:`consume`.
         """
         found = QueueChannels.find(channel)
-        return self._readable(found, self.claim_stale(found, count, min_idle_ms=min_idle_time_ms).entries)
+        claimed = self.claim(found, count, min_idle_ms=min_idle_time_ms)
+        if claimed.lost:
+            _log.error("%d messages of %s were deleted before they were processed.", len(claimed.lost), found)
+            self.acknowledge(found, *claimed.lost)
+        taken = [*claimed.new, *self.begin(found, claimed.left)]
+        return self._readable(found, sorted(taken, key=lambda entry: entry.position))
 
     def read(
         self, channel: Channel, count: int, *, block_ms: int = 0, acknowledge: Sequence[str] = ()
@@ -175,34 +189,94 @@ class MessageConsumer:
         while True:
             left_ms = max(0, int((deadline - time.monotonic()) * 1000))
             wait_ms = min(left_ms, longest_ms)
-            with self.client.errors():
-                acknowledged, entries = self._in_group(
-                    channel, partial(self._read, channel, count, wait_ms, done)
-                )
+            acknowledged, entries = self._group.attempt(
+                channel, partial(self._read, channel, count, wait_ms, done)
+            )
             self.statistics.acknowledged += acknowledged
             self.statistics.delivered += len(entries)
             done = []
             if entries or left_ms <= longest_ms:
                 return entries
 
-    def claim_stale(self, channel: Channel, count: int, *, min_idle_ms: int | None = None) -> Claimed:
-        """Take over entries whose consumer has not been heard of; reports those deleted under it."""
+    def claim(self, channel: Channel, count: int, *, min_idle_ms: int | None = None) -> Claimed:
+        """Take over what is to be tried again: retries that are due, then what another consumer left.
+
+        Args:
+            channel: the channel.
+            count: most entries.
+            min_idle_ms: what was delivered longer ago than this counts as left;
+                ``REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS`` when not given.
+        """
         if min_idle_ms is None:
             min_idle_ms = int(self.client.settings.worker_max_processing_time_seconds * 1000)
-        with self.client.errors():
-            taken, deliveries, lost = self._in_group(
-                channel,
-                lambda: self.client.run(
-                    "claim_stale", [self._stream(channel)], [self.group, self.name, min_idle_ms, count]
-                ),
-            )
-        entries = [
-            Entry(entry_id.decode(), dict(zip(fields[::2], fields[1::2], strict=True)), times)
-            for (entry_id, fields), times in zip(taken, deliveries, strict=True)
-        ]
-        self.statistics.claimed += len(entries)
+        taken, deliveries, failures, lost = self._group.run(
+            "claim", channel, self._group.entry_keys(channel), [self.name, min_idle_ms, count]
+        )
+        self._attempted.update(
+            entry_id.decode() for (entry_id, _), n in zip(taken, failures, strict=True) if n
+        )
+        new: list[Entry] = []
+        left: list[Entry] = []
+        for (entry_id, fields), times, failed in zip(taken, deliveries, failures, strict=True):
+            received = dict(zip(fields[::2], fields[1::2], strict=True))
+            entry = Entry(entry_id.decode(), received, max(1, times), failed)
+            (left if times else new).append(entry)
+        self.statistics.claimed += len(taken)
         self.statistics.lost += len(lost)
-        return Claimed(entries, [entry_id.decode() for entry_id in lost])
+        return Claimed(new, left, [entry_id.decode() for entry_id in lost])
+
+    def begin(self, channel: Channel, entries: Sequence[Entry]) -> list[Entry]:
+        """Count a delivery of entries that were taken over, just before they are processed.
+
+        Returns:
+            Those that this consumer still holds.
+        """
+        if not entries:
+            return []
+        ids = [entry.id for entry in entries]
+        counted = self._group.run("begin", channel, [self._stream(channel)], [self.name, *ids])
+        return [
+            entry._replace(deliveries=deliveries)
+            for entry, deliveries in zip(entries, counted, strict=True)
+            if deliveries
+        ]
+
+    def retry(self, channel: Channel | str, entry_id: str, error: str) -> float | None:
+        """Give up an attempt and try again later, after ``REDIS_RETRY_BACKOFF_MS`` x 2^(n-1) with jitter.
+
+        The entry stays pending. When ``REDIS_MAX_RETRIES`` are used up it becomes a dead letter
+        (``retries_exhausted``), with every attempt.
+
+        Args:
+            channel: a channel, its name or its key.
+            entry_id: an entry that this consumer holds.
+            error: what went wrong, in one line; it is kept and shown, so never a value of the message.
+
+        Returns:
+            Seconds until it is due; None where there is no next time: it is a dead letter now, or this
+            consumer no longer held it.
+        """
+        found, settings = QueueChannels.find(channel), self.client.settings
+        attempt = {"at": datetime.now(UTC).isoformat(), "consumer": self.name, "error": error}
+        delay_ms = self._group.run(
+            "retry",
+            found,
+            self._group.entry_keys(found),
+            [
+                self.name,
+                RELEASED_CONSUMER,
+                entry_id,
+                strict_json.dumps(attempt),
+                settings.max_retries,
+                settings.retry_backoff_ms,
+                LONGEST_RETRY_DELAY_MS,
+                self._random.uniform(*_JITTER),
+            ],
+        )
+        if delay_ms == _EXHAUSTED:
+            self._exhausted(found, entry_id, error)
+        self.statistics.retried += delay_ms >= 0
+        return delay_ms / 1000 if delay_ms >= 0 else None
 
     def dead_letter(self, channel: Channel, letters: Sequence[Letter]) -> int:
         """Move pending entries to the dead letter stream, each acknowledged in the same step.
@@ -215,55 +289,64 @@ class MessageConsumer:
         self.statistics.dead_lettered += moved
         return moved
 
-    def release(self, channel: Channel, entry_ids: Sequence[str]) -> int:
-        """Give back entries that were not begun: the next reader gets them at once, uncounted."""
+    def release(self, channel: Channel, entry_ids: Sequence[str], *, counted: bool = True) -> int:
+        """Give back entries, so that the next reader gets them at once.
+
+        Args:
+            channel: the channel.
+            entry_ids: entries that this consumer holds.
+            counted: whether this delivery was counted, which is then taken back; it was not where they
+                were taken over and not begun.
+
+        Returns:
+            How many it still held, and gave back.
+        """
         if not entry_ids:
             return 0
-        with self.client.errors():
-            return int(
-                self._in_group(
-                    channel,
-                    lambda: self.client.run(
-                        "release",
-                        [self._stream(channel)],
-                        [self.group, self.name, RELEASED_CONSUMER, *entry_ids],
-                    ),
-                )
-            )
+        arguments = [self.name, RELEASED_CONSUMER, int(counted), *entry_ids]
+        return int(self._group.run("release", channel, [self._stream(channel)], arguments))
 
     def leave(self, channel: Channel) -> bool:
         """Remove this consumer from the group, unless something is pending on it."""
+        return bool(self._group.run("leave", channel, [self._stream(channel)], [self.name]))
+
+    def _exhausted(self, channel: Channel, entry_id: str, error: str) -> None:
+        stream = self._stream(channel)
         with self.client.errors():
-            return bool(
-                self._in_group(
-                    channel,
-                    lambda: self.client.run("leave", [self._stream(channel)], [self.group, self.name]),
-                )
+            pipeline = self.client.pipeline()
+            pipeline.xrange(stream, entry_id, entry_id)
+            pipeline.xpending_range(stream, self.group, entry_id, entry_id, 1)
+            found, pending = pipeline.execute()
+        for read, row in zip(entries_of(found), pending, strict=False):
+            entry = read._replace(deliveries=row["times_delivered"])
+            result = deserialize(entry.body)
+            rejection = Rejection(
+                Reason.RETRIES_EXHAUSTED,
+                (f"last attempt: {error}",),
+                result.id if isinstance(result, Message) else result.message_id,
+                result.published_at,
             )
+            self.dead_letter(channel, [Letter(entry, rejection)])
 
     def _read(
         self, channel: Channel, count: int, block_ms: int, done: Sequence[str]
     ) -> tuple[int, list[Entry]]:
         stream = self._stream(channel)
-        pipeline: Pipeline = self.client.pipeline()
+        pipeline = self.client.pipeline()
         if done:
-            pipeline.xack(stream, self.group, *done)
+            self._queue_acknowledgements(pipeline, channel, done)
         pipeline.xreadgroup(self.group, self.name, {stream: ">"}, count=count, block=block_ms or None)
         with around("read"):
             *acknowledged, reply = pipeline.execute()
-        return sum(acknowledged), [entry for rows in reply.values() for entry in entries_of(rows)]
+        entries = [entry for rows in reply.values() for entry in entries_of(rows)]
+        return acknowledged[0] if acknowledged else 0, entries
 
-    def _in_group(self, channel: Channel | str, action: Callable[[], _T]) -> _T:
-        tries = 1
-        while True:
-            try:
-                return action()
-            except redis.ResponseError as error:
-                if tries == _GROUP_TRIES or not answer_of(error).startswith(_GROUP_IS_GONE):
-                    raise
-            # A reader that waits may see it go more than once.
-            self.create_consumer_group(channel)
-            tries += 1
+    def _queue_acknowledgements(self, pipeline: Pipeline, channel: Channel, done: Sequence[str]) -> None:
+        pipeline.xack(self._stream(channel), self.group, *done)
+        attempted = self._attempted.intersection(done)
+        if attempted:
+            self._attempted -= attempted
+            pipeline.hdel(self.client.keys.processing(channel), *attempted)
 
     def _readable(self, channel: Channel, entries: Sequence[Entry]) -> list[dict[str, Any]]:
         stream, largest = self._stream(channel), self.client.settings.max_message_size_bytes

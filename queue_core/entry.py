@@ -16,12 +16,16 @@ class Entry(NamedTuple):
     Attributes:
         id: its id in the stream, ``<ms>-<sequence>``.
         fields: its fields and values, exactly as received.
-        deliveries: how often it was delivered, this time included.
+        deliveries: how often it was delivered: this time included, once it is begun.
+        failures: of these, how many ended in a failed attempt that is to be tried again.
+        deleted: it is pending, but somebody deleted it from the stream.
     """
 
     id: str
     fields: Mapping[bytes, bytes]
     deliveries: int = 1
+    failures: int = 0
+    deleted: bool = False
 
     @property
     def body(self) -> bytes | None:
@@ -33,17 +37,27 @@ class Entry(NamedTuple):
         """When it was added to the stream, ms since 1970, by the server's clock."""
         return int(self.id.partition("-")[0])
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """Its id as numbers, which order entries as the stream does."""
+        milliseconds, _, sequence = self.id.partition("-")
+        return int(milliseconds), int(sequence)
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What taking over stale entries gave.
+    """What taking over gave; all of it now pending on this consumer, but for the lost ones.
 
     Attributes:
-        entries: now pending on this consumer.
-        lost: ids that were pending but had been deleted from the stream unprocessed: a loss to report.
+        new: entries that nobody has begun; their delivery is counted.
+        left: entries that a consumer had and left, failed or died with. Their delivery counts when it
+            is begun (:meth:`MessageConsumer.begin`), so that waiting for their turn is not held against them.
+        lost: ids that are pending but were deleted from the stream. They stay pending until they are
+            acknowledged: record the loss first.
     """
 
-    entries: list[Entry]
+    new: list[Entry]
+    left: list[Entry]
     lost: list[str]
 
 

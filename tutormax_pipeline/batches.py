@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError
+from queue_core.reclaim import reclaim
 
 #: Messages in one transaction, unless another number is given, and at the most.
 BATCH_SIZE = 5_000
@@ -21,8 +23,10 @@ LARGEST_BATCH_SIZE = 10_000
 
 #: Longest single wait while lingering, so that a stop is noticed.
 _WAIT_SECONDS = 0.5
-#: How often stale pending entries are looked for while others are read.
-_STALE_LOOK_SECONDS = 5.0
+#: How often due retries and entries left behind are looked for while others are read.
+_LOOK_SECONDS = 5.0
+#: How long those left behind are taken, one by one, before it is a batch of new ones' turn.
+_ALONE_SECONDS = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class DrainLimits:
         max_messages: ends after this many; None is no limit.
         max_seconds: ends after this long; None is no limit.
         linger_seconds: once empty, waits this long for another message; 0 ends at once.
+        outage_seconds: waits this long for Redis or the database to come back; 0 fails at once.
 
     Raises:
         ValueError: ``batch_size`` below 1 or another limit below 0.
@@ -45,11 +50,12 @@ class DrainLimits:
     max_messages: int | None = None
     max_seconds: float | None = None
     linger_seconds: float = 0.0
+    outage_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
-        for name in ("max_messages", "max_seconds", "linger_seconds"):
+        for name in ("max_messages", "max_seconds", "linger_seconds", "outage_seconds"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
@@ -58,11 +64,10 @@ class DrainLimits:
 class Batches:
     """Iterates over batches of entries until the queue is empty, a limit is reached or a stop is asked for.
 
-    While one full batch is stored the next is read in a thread. Leaving the ``with`` block
-    acknowledges what is settled, gives back what was not, and leaves the group.
+    While one full batch is stored the next is read in a thread. What was delivered before comes alone,
+    one entry a batch, so that a message which ends its process takes nobody along.
 
     Attributes:
-        lost: ids deleted from the stream before they were processed.
         seconds: since entering the block.
         idle_seconds: of these, spent waiting for messages.
     """
@@ -70,15 +75,15 @@ class Batches:
     def __init__(
         self, consumer: MessageConsumer, channel: Channel, limits: DrainLimits, stop: Callable[[], bool]
     ) -> None:
-        self.lost: list[str] = []
         self.seconds = self.idle_seconds = 0.0
         self._consumer, self._channel, self._limits, self._stop = consumer, channel, limits, stop
         self._ahead: Future[list[Entry]] | None = None
         self._asked_ahead = 0
         self._in_hand: set[str] = set()
+        self._left_behind: deque[Entry] = deque()
         self._settled: list[str] = []
-        self._left = limits.max_messages
-        self._next_stale_look = 0.0
+        self._room_left = limits.max_messages
+        self._next_look = self._alone_until = 0.0
 
     def __enter__(self) -> Self:
         self._started = self._last_arrival = time.monotonic()
@@ -94,14 +99,37 @@ class Batches:
         self._settled.extend(entry_ids)
         self._in_hand.clear()
 
+    def postponed(self, seconds: float | None) -> None:
+        """Note that an entry is to be tried again in so many seconds, if at all."""
+        if seconds is not None:
+            self._next_look = min(self._next_look, time.monotonic() + seconds)
+
+    def start_over(self) -> None:
+        """Give back all that this consumer holds, even what was delivered with an answer that was lost."""
+        self.give_back()
+        reclaim(
+            self._consumer.client, self._channel, consumer=self._consumer.name, min_idle_ms=0, uncounted=True
+        )
+        self._next_look = 0.0
+
+    def give_back(self) -> None:
+        """Acknowledge what is settled, give back what is not, and leave the group."""
+        unread = {entry.id for entry in self._collect()}
+        self._acknowledge()
+        begun = [*self._in_hand, *unread]
+        self._consumer.release(self._channel, begun)
+        waiting = [entry.id for entry in self._left_behind]
+        self._consumer.release(self._channel, waiting, counted=False)
+        self._take_room(-len(begun) - len(waiting))
+        self._in_hand.clear()
+        self._left_behind.clear()
+        self._consumer.leave(self._channel)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            unread = self._collect()
-            self._acknowledge()
-            self._consumer.release(self._channel, [*self._in_hand, *(entry.id for entry in unread)])
-            self._consumer.leave(self._channel)
+            self.give_back()
         except QueueError as trouble:
             if kind is None:
                 raise
@@ -112,8 +140,7 @@ class Batches:
 
     def _next(self) -> list[Entry]:
         while not self._over():
-            entries = self._stale() or self._collect() or self._read()
-            if entries:
+            if entries := self._in_turn():
                 self._in_hand = {entry.id for entry in entries}
                 self._last_arrival = time.monotonic()
                 self._read_ahead(len(entries))
@@ -126,20 +153,36 @@ class Batches:
         limit = self._limits.max_seconds
         return (
             self._stop()
-            or (self._left == 0 and self._ahead is None)
+            or (self._room_left == 0 and self._ahead is None and not self._left_behind)
             or (limit is not None and time.monotonic() - self._started >= limit)
         )
 
-    def _stale(self) -> list[Entry]:
-        if time.monotonic() < self._next_stale_look or self._left == 0:
+    def _in_turn(self) -> list[Entry]:
+        # Those left behind come first, but new ones do not wait for all of them.
+        if self._left_behind and time.monotonic() < self._alone_until:
+            return self._alone()
+        entries = self._take_over() or self._collect() or self._read()
+        self._alone_until = time.monotonic() + _ALONE_SECONDS
+        return entries or self._alone()
+
+    def _alone(self) -> list[Entry]:
+        while self._left_behind:
+            if begun := self._consumer.begin(self._channel, [self._left_behind.popleft()]):
+                return begun
+        return []
+
+    def _take_over(self) -> list[Entry]:
+        if time.monotonic() < self._next_look or self._room_left == 0 or self._left_behind:
             return []
         # First what is done: else this drain would take over, again and again, what it has stored itself.
         self._acknowledge()
-        claimed = self._consumer.claim_stale(self._channel, self._room())
-        if not claimed.entries:
-            self._next_stale_look = time.monotonic() + _STALE_LOOK_SECONDS
-        self.lost.extend(claimed.lost)
-        return self._taken(claimed.entries)
+        claimed = self._consumer.claim(self._channel, self._room())
+        lost = [Entry(entry_id, {}, deleted=True) for entry_id in claimed.lost]
+        if not (claimed.new or claimed.left or lost):
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+        self._left_behind.extend(claimed.left)
+        self._take_room(len(claimed.new) + len(claimed.left) + len(lost))
+        return [*claimed.new, *lost]
 
     def _acknowledge(self) -> None:
         self._consumer.acknowledge(self._channel, *self._settled)
@@ -149,43 +192,47 @@ class Batches:
         if self._ahead is None:
             return []
         ahead, self._ahead = self._ahead, None
+        # Room was taken for as many as were asked for: not for those that did not come.
+        self._take_room(-self._asked_ahead)
         entries = ahead.result()
-        self._count(len(entries) - self._asked_ahead)
+        self._take_room(len(entries))
         return entries
 
     def _read(self) -> list[Entry]:
-        if self._left == 0:
+        if self._room_left == 0:
             return []
         now = time.monotonic()
-        wait_seconds = min(_WAIT_SECONDS, max(0.0, self._last_arrival + self._limits.linger_seconds - now))
-        if self._limits.max_seconds is not None:
-            wait_seconds = min(wait_seconds, max(0.0, self._started + self._limits.max_seconds - now))
         settled, self._settled = self._settled, []
+        wait_seconds = 0.0 if self._left_behind else self._longest_wait_seconds(now)
         entries = self._consumer.read(
             self._channel, self._room(), block_ms=int(wait_seconds * 1000), acknowledge=settled
         )
         if wait_seconds:
             self.idle_seconds += time.monotonic() - now
-        return self._taken(entries)
+        self._take_room(len(entries))
+        return entries
+
+    def _longest_wait_seconds(self, now: float) -> float:
+        until = min(self._last_arrival + self._limits.linger_seconds, self._next_look, now + _WAIT_SECONDS)
+        if self._limits.max_seconds is not None:
+            until = min(until, self._started + self._limits.max_seconds)
+        return max(0.0, until - now)
 
     def _read_ahead(self, arrived: int) -> None:
-        if self._ahead is not None or self._left == 0 or arrived < self._limits.batch_size:
+        if self._ahead is not None or self._room_left == 0 or arrived < self._limits.batch_size:
             return
-        if time.monotonic() >= self._next_stale_look:
-            return  # there may be stale entries, which come before new ones
+        if time.monotonic() >= self._next_look:
+            return  # there may be entries left behind, which come before new ones
         settled, self._settled = self._settled, []
-        # Counted as taken from now on: stale entries may be claimed before the answer is there.
+        # Taken from now on: others may be taken over before the answer is there.
         count = self._asked_ahead = self._room()
-        self._count(count)
+        self._take_room(count)
         self._ahead = self._thread.submit(self._consumer.read, self._channel, count, acknowledge=settled)
 
     def _room(self) -> int:
-        return self._limits.batch_size if self._left is None else min(self._limits.batch_size, self._left)
+        batch_size = self._limits.batch_size
+        return batch_size if self._room_left is None else min(batch_size, self._room_left)
 
-    def _taken(self, entries: list[Entry]) -> list[Entry]:
-        self._count(len(entries))
-        return entries
-
-    def _count(self, taken: int) -> None:
-        if self._left is not None:
-            self._left -= taken
+    def _take_room(self, entries: int) -> None:
+        if self._room_left is not None:
+            self._room_left -= entries

@@ -18,7 +18,8 @@ from queue_core.entry import Entry
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome
 from queue_core.serializer import serialize
-from tutormax_pipeline.drain import DrainLimits, DrainReport, Judge, drain
+from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
+from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.store import Arrival, Store
 from tutormax_pipeline.store.tables import message_ledger, record_table
 

@@ -25,7 +25,8 @@ from tests.pipeline.conftest import (
     publish,
     rows,
 )
-from tutormax_pipeline.drain import DrainLimits, Judge, drain
+from tutormax_pipeline.drain import DrainLimits, drain
+from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.sample import sample_lines
 from tutormax_pipeline.store import Store
 
@@ -204,8 +205,9 @@ def test_a_message_deleted_while_pending_is_reported_as_lost(valkey: EmbeddedSer
         client.redis.xdel(client.keys.stream(TUTORS), first.id, third.id)
         report = drain(MessageConsumer(client), store, TUTORS, run_id="r")
         assert report.lost == [first.id, third.id]
-        assert report.messages == 1
+        assert report.outcomes == {Outcome.STORED: 1, Outcome.LOST: 2}
         assert (report.after.waiting, report.after.pending) == (0, 0)
+        assert_books_balance(client, store)
         assert drain(MessageConsumer(client), store, TUTORS, run_id="r").lost == []
 
 

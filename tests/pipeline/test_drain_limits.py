@@ -78,8 +78,8 @@ class LateAnswers(MessageConsumer):
         super().__init__(client)
         self.looked_again = threading.Event()
 
-    def claim_stale(self, channel: Channel, count: int, *, min_idle_ms: int | None = None) -> Claimed:
-        found = super().claim_stale(channel, count, min_idle_ms=min_idle_ms)
+    def claim(self, channel: Channel, count: int, *, min_idle_ms: int | None = None) -> Claimed:
+        found = super().claim(channel, count, min_idle_ms=min_idle_ms)
         self.looks += 1
         if self.looks == 2:
             self.looked_again.set()
@@ -100,7 +100,7 @@ def test_what_is_read_ahead_counts_before_its_answer_is_there(
     consumer: MessageConsumer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches, "_STALE_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(batches, "_LOOK_SECONDS", 0.5)
     publish(publisher, 80)
     consumer.create_consumer_group(TUTORS)
     stale = consumer.read(TUTORS, 40)

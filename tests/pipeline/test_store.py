@@ -16,7 +16,7 @@ from queue_core.entry import Entry
 from queue_core.outcomes import Outcome
 from queue_core.serializer import checksum, serialize
 from tests.pipeline.conftest import START, ledger, rows
-from tutormax_pipeline.drain import Judge
+from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.store import Arrival, Store, StoreUnavailableError
 from tutormax_pipeline.store.tables import message_ledger
 
@@ -209,7 +209,7 @@ def test_a_ledger_row_says_what_became_of_an_entry_and_by_whom(
     store: Store, client: RedisClient, arrival: Make
 ) -> None:
     judge = Judge(MessageConsumer(client), TUTORS)
-    unreadable = judge(Entry("2-0", {b"message": b"junk"}, 7))
+    unreadable = judge(Entry("2-0", {b"message": b"junk"}, 3))
     store.write(TUTORS, [arrival("1-0", "a"), unreadable, arrival("3-0", "c", minute=3, name=7)], "run-9")
     with store.engine.connect() as connection:
         found = [dict(row._mapping) for row in connection.execute(select(message_ledger))]
@@ -221,7 +221,7 @@ def test_a_ledger_row_says_what_became_of_an_entry_and_by_whom(
     invalid = {"entry_id": "3-0", "message_id": "c", "outcome": "dead_lettered", "reason": "invalid"}
     assert sorted(found, key=lambda row: row["entry_id"]) == [
         {**same, **stored, "deliveries": 2, "published_at": START},
-        {**same, **unread, "deliveries": 7, "published_at": None},
+        {**same, **unread, "deliveries": 3, "published_at": None},
         {**same, **invalid, "deliveries": 2, "published_at": START.replace(minute=3)},
     ]
 

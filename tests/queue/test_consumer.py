@@ -64,10 +64,10 @@ def test_a_consumer_has_a_name_of_its_own_unless_one_is_given(client: RedisClien
         lambda one: one.consume(TUTORS),
         lambda one: one.get_pending_messages(TUTORS),
         lambda one: one.claim_pending_messages(TUTORS, 0),
-        lambda one: one.claim_stale(TUTORS, 10).entries,
+        lambda one: one.claim(TUTORS, 10).new,
         lambda one: one.release(TUTORS, ["1-1"]),
     ],
-    ids=["consume", "pending", "claim", "claim_stale", "release"],
+    ids=["consume", "pending", "claim_pending", "claim", "release"],
 )
 def test_a_group_that_is_gone_is_made_again_at_the_beginning(
     client: RedisClient, gone: str, call: Callable[[MessageConsumer], object]

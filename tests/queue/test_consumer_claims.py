@@ -51,9 +51,9 @@ def test_only_what_is_idle_for_long_enough_is_taken_over(
     (old,) = read_ids(consumer, 1)
     wait_until(lambda: consumer.get_pending_messages(TUTORS)[0].idle_ms >= 100)
     (new,) = read_ids(consumer, 1)
-    claimed = other.claim_stale(TUTORS, 10, min_idle_ms=100)
-    assert [entry.id for entry in claimed.entries][:1] == [old]
-    assert owners(other)[old] == ("other", 2)
+    claimed = other.claim(TUTORS, 10, min_idle_ms=100)
+    assert [entry.id for entry in claimed.left][:1] == [old]
+    assert owners(other)[old] == ("other", 1)
     assert new in owners(other)
 
 
@@ -75,9 +75,9 @@ def test_what_is_taken_over_has_the_bytes_that_were_received(
     fields = {b"message": b"\xff\x00", b"other": b"\r\n", b"": b""}
     client.redis.xadd(client.keys.stream(TUTORS), fields)
     (first,) = consumer.read(TUTORS, 1)
-    (second,) = other.claim_stale(TUTORS, 1, min_idle_ms=0).entries
+    (second,) = other.claim(TUTORS, 1, min_idle_ms=0).left
     assert first.fields == second.fields == fields
-    assert (first.deliveries, second.deliveries) == (1, 2)
+    assert (first.deliveries, second.deliveries) == (1, 1)
 
 
 def test_what_is_taken_over_and_cannot_be_read_goes_to_the_dead_letters(
@@ -98,12 +98,13 @@ def test_pending_entries_deleted_from_outside_are_reported_as_lost_once(
     ids = read_ids(consumer, 4)
     client.redis.xdel(client.keys.stream(TUTORS), ids[0])
     client.redis.xtrim(client.keys.stream(TUTORS), minid=ids[2], approximate=False)
-    claimed = other.claim_stale(TUTORS, 10, min_idle_ms=0)
+    claimed = other.claim(TUTORS, 10, min_idle_ms=0)
     assert claimed.lost == ids[:2]
-    assert [entry.id for entry in claimed.entries] == ids[2:]
+    assert [entry.id for entry in claimed.left] == ids[2:]
     assert other.statistics.lost == 2
-    assert list(owners(other)) == ids[2:]
-    assert other.claim_stale(TUTORS, 10, min_idle_ms=0).lost == []
+    assert list(owners(other)) == ids
+    other.acknowledge(TUTORS, *claimed.lost)
+    assert other.claim(TUTORS, 10, min_idle_ms=0).lost == []
 
 
 def test_what_is_given_back_is_there_at_once_and_was_not_counted(
@@ -113,8 +114,9 @@ def test_what_is_given_back_is_there_at_once_and_was_not_counted(
     kept, *given = read_ids(consumer, 3)
     assert consumer.release(TUTORS, given) == 2
     assert owners(consumer) == {kept: ("one", 1), **dict.fromkeys(given, (RELEASED_CONSUMER, 0))}
-    claimed = other.claim_stale(TUTORS, 10)
-    assert [(entry.id, entry.deliveries) for entry in claimed.entries] == [(one, 1) for one in given]
+    claimed = other.claim(TUTORS, 10)
+    assert [(entry.id, entry.deliveries) for entry in claimed.new] == [(one, 1) for one in given]
+    assert [owners(consumer)[one] for one in given] == [("other", 1)] * 2
 
 
 def test_giving_back_takes_back_one_delivery_and_no_more(
@@ -122,10 +124,10 @@ def test_giving_back_takes_back_one_delivery_and_no_more(
 ) -> None:
     publish(publisher, 1)
     (entry_id,) = read_ids(consumer, 1)
-    other.claim_stale(TUTORS, 1, min_idle_ms=0)
+    other.begin(TUTORS, other.claim(TUTORS, 1, min_idle_ms=0).left)
     assert other.release(TUTORS, [entry_id]) == 1
-    (entry,) = consumer.claim_stale(TUTORS, 1).entries
-    assert entry.deliveries == 2
+    (entry,) = consumer.claim(TUTORS, 1).left
+    assert entry.deliveries == 1
 
 
 def test_nobody_gives_back_what_another_holds(
@@ -133,9 +135,9 @@ def test_nobody_gives_back_what_another_holds(
 ) -> None:
     publish(publisher, 2)
     ids = read_ids(consumer, 2)
-    other.claim_stale(TUTORS, 1, min_idle_ms=0)
+    other.claim(TUTORS, 1, min_idle_ms=0)
     assert consumer.release(TUTORS, ids) == 1
-    assert owners(other) == {ids[0]: ("other", 2), ids[1]: (RELEASED_CONSUMER, 0)}
+    assert owners(other) == {ids[0]: ("other", 1), ids[1]: (RELEASED_CONSUMER, 0)}
     assert other.release(TUTORS, [ids[1]]) == 0
 
 
@@ -157,7 +159,7 @@ def test_what_was_deleted_cannot_be_given_back_and_is_still_found_lost(
     (entry_id,) = read_ids(consumer, 1)
     client.redis.xdel(client.keys.stream(TUTORS), entry_id)
     consumer.release(TUTORS, [entry_id])
-    assert other.claim_stale(TUTORS, 10, min_idle_ms=0).lost == [entry_id]
+    assert other.claim(TUTORS, 10, min_idle_ms=0).lost == [entry_id]
 
 
 def test_a_consumer_leaves_only_with_empty_hands(
@@ -181,7 +183,7 @@ def test_a_consumer_that_gave_back_what_it_held_may_leave(
     consumer.release(TUTORS, ids)
     assert consumer.leave(TUTORS) is True
     assert consumers(client) == {RELEASED_CONSUMER.encode()}
-    assert [entry.id for entry in other.claim_stale(TUTORS, 1).entries] == ids
+    assert [entry.id for entry in other.claim(TUTORS, 1).new] == ids
 
 
 def test_one_who_never_read_may_leave_and_leave_again(client: RedisClient, consumer: MessageConsumer) -> None:

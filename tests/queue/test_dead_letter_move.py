@@ -86,7 +86,7 @@ def test_a_letter_keeps_the_exact_bytes(
 def test_a_letter_says_where_it_came_from_and_why(
     client: RedisClient, consumer: MessageConsumer, other: MessageConsumer, entry: Entry
 ) -> None:
-    (claimed,) = other.claim_stale(TUTORS, 1, min_idle_ms=0).entries
+    (claimed,) = other.begin(TUTORS, other.claim(TUTORS, 1, min_idle_ms=0).left)
     other.dead_letter(TUTORS, [Letter(claimed, WHY)])
     (letter,) = letters(client)
     failed_at = datetime.fromisoformat(letter.pop(b"failed_at").decode())

@@ -135,7 +135,7 @@ def test_what_is_pending_for_too_long_or_was_given_back_is_claimable(
     assert not snapshot(client, TUTORS).claimable
     client.redis.xclaim(stream, consumer.group, "one", 0, [second], idle=allowed_ms)
     assert snapshot(client, TUTORS).claimable
-    other.claim_stale(TUTORS, 1)
+    other.claim(TUTORS, 1)
     assert not snapshot(client, TUTORS).claimable
     consumer.release(TUTORS, [first])
     assert snapshot(client, TUTORS).claimable

@@ -104,7 +104,6 @@ def _repeat(arrival: Arrival, outcome: Outcome, reason: Reason | None) -> Settle
     )
 
 
-def _position(arrival: Arrival) -> tuple[object, int, int]:
-    milliseconds, _, sequence = arrival.entry.id.partition("-")
+def _position(arrival: Arrival) -> tuple[object, tuple[int, int]]:
     assert arrival.message is not None  # noqa: S101 - only stored arrivals are compared
-    return arrival.message.published_at, int(milliseconds), int(sequence)
+    return arrival.message.published_at, arrival.entry.position

@@ -1,0 +1,75 @@
+"""The consumer group of a channel: created at the stream's beginning, and created again when it is gone.
+
+A group can disappear with a failover or a FLUSHALL. Made again at id 0 it delivers everything that is
+still in the stream; whoever keeps a ledger finds what it has seen before, so that replay is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import redis
+
+from queue_core.channels import CONSUMER_GROUP, Channel
+from queue_core.client import RedisClient, answer_of
+from queue_core.failpoints import around
+
+_T = TypeVar("_T")
+
+#: Answers to a command of a group that is not there; the last one to a read that was blocked on it.
+_GROUP_IS_GONE = ("NOGROUP", "UNBLOCKED the stream key no longer exists")
+_TRIES = 5
+
+
+class ConsumerGroup:
+    """One group, of each channel's stream.
+
+    Args:
+        client: the connection.
+        name: the group's name.
+    """
+
+    def __init__(self, client: RedisClient, name: str = CONSUMER_GROUP) -> None:
+        self.client = client
+        self.name = name
+
+    def create(self, channel: Channel) -> bool:
+        """Create it at the stream's beginning, and the stream if need be.
+
+        Returns:
+            True if it was created, False if it was there.
+        """
+        stream = self.client.keys.stream(channel)
+        with self.client.errors():
+            try:
+                with around("create_consumer_group"):
+                    self.client.redis.xgroup_create(stream, self.name, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+                return False
+        return True
+
+    def attempt(self, channel: Channel, action: Callable[[], _T]) -> _T:
+        """Do what needs the group, making it anew where it is gone; errors are this library's."""
+        tries = 1
+        while True:
+            with self.client.errors():
+                try:
+                    return action()
+                except redis.ResponseError as error:
+                    if tries == _TRIES or not answer_of(error).startswith(_GROUP_IS_GONE):
+                        raise
+            # A reader that waits may see it go more than once.
+            self.create(channel)
+            tries += 1
+
+    def run(self, script: str, channel: Channel, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run a script whose first argument is the group."""
+        return self.attempt(channel, lambda: self.client.run(script, keys, [self.name, *arguments]))
+
+    def entry_keys(self, channel: Channel) -> list[str]:
+        """Keys that hold the state of a channel's entries: stream, retry set, processing hash."""
+        keys = self.client.keys
+        return [keys.stream(channel), keys.retry(channel), keys.processing(channel)]

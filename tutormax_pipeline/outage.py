@@ -1,0 +1,77 @@
+"""Waiting out trouble of the infrastructure: with growing pauses, for a bounded time, in two lines of log."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from queue_core.errors import AccessDeniedError, QueueUnavailableError
+from tutormax_pipeline.store import StoreUnavailableError
+
+_T = TypeVar("_T")
+
+#: First and longest pause between two tries.
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 5.0
+#: How soon a stop is noticed.
+_SLICE_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Outage:
+    """Tries again while Redis or the database is away, and gives up when that lasts.
+
+    Args:
+        budget_seconds: longest time without success; 0 gives up at once.
+        stop: asked while waiting; True gives up.
+
+    Attributes:
+        ended: seconds of each outage that is over.
+    """
+
+    def __init__(self, budget_seconds: float, stop: Callable[[], bool]) -> None:
+        self.ended: list[float] = []
+        self._budget_seconds, self._stop = budget_seconds, stop
+        self._since: float | None = None
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._random = random.Random()  # noqa: S311 - spreads tries, keeps no secret
+
+    def through(self, action: Callable[[], _T]) -> _T:
+        """Do it, again and again until it ends without trouble: ``action`` begins anew where it was.
+
+        Raises:
+            QueueUnavailableError, StoreUnavailableError: it lasted too long, waiting cannot help, or a stop
+                was asked for.
+        """
+        while True:
+            try:
+                return action()
+            except (QueueUnavailableError, StoreUnavailableError) as trouble:
+                self._wait(trouble)
+
+    def _wait(self, trouble: Exception) -> None:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+            _log.warning("Waiting up to %g s: %s", self._budget_seconds, trouble)
+        left_seconds = self._since + self._budget_seconds - now
+        if isinstance(trouble, AccessDeniedError) or left_seconds <= 0:
+            raise trouble
+        until = now + min(left_seconds, self._pause_seconds * self._random.uniform(0.5, 1))
+        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._pause_seconds * 2)
+        while (rest := until - time.monotonic()) > 0:
+            if self._stop():
+                raise trouble
+            time.sleep(min(rest, _SLICE_SECONDS))
+
+    def over(self) -> None:
+        """Something succeeded."""
+        if self._since is None:
+            return
+        self.ended.append(time.monotonic() - self._since)
+        _log.warning("Going on after %.1f s.", self.ended[-1])
+        self._since, self._pause_seconds = None, _FIRST_PAUSE_SECONDS

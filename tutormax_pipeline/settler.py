@@ -1,0 +1,80 @@
+"""From entries to final states: judged, written, and what fails unexpectedly found and set aside."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from queue_core.channels import Channel
+from queue_core.consumer import MessageConsumer
+from queue_core.entry import Entry
+from queue_core.errors import QueueError
+from queue_core.outcomes import Reason, Rejection
+from tutormax_pipeline.judge import Judge
+from tutormax_pipeline.store import Arrival, Settlement, Store, StoreError
+
+_log = logging.getLogger(__name__)
+
+
+class FailedAttempt(NamedTuple):
+    """An entry that could not be processed this time, and why: in words that hold no value of it."""
+
+    entry: Entry
+    error: str
+
+
+class Settled(NamedTuple):
+    """What became of a batch: final states, and attempts to be made again."""
+
+    settlements: list[Settlement]
+    failures: list[FailedAttempt]
+
+
+class Settler:
+    """Settles the batches of one channel.
+
+    A message that makes the code fail in a way nobody foresaw is found by halving the batch, so that its
+    neighbours are stored; it is tried again later, and after ``REDIS_MAX_RETRIES`` it is a dead letter.
+    """
+
+    def __init__(self, consumer: MessageConsumer, store: Store, channel: Channel, run_id: str) -> None:
+        self._judge = Judge(consumer, channel)
+        self._most_failures = consumer.client.settings.max_retries
+        self._store, self._channel, self._run_id = store, channel, run_id
+
+    def settle(self, entries: Sequence[Entry]) -> Settled:
+        """Judge and write.
+
+        Raises:
+            StoreUnavailableError: the database is away, and nothing was written.
+        """
+        try:
+            arrivals = [self._judge(entry) for entry in entries]
+            return Settled(self._store.write(self._channel, arrivals, self._run_id), [])
+        except (QueueError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one message's and not its neighbours'
+            if len(entries) == 1:
+                return self._failed(entries[0], error)
+        half = len(entries) // 2
+        parts = [self.settle(part) for part in (entries[:half], entries[half:])]
+        return Settled([one for part in parts for one in part[0]], [one for part in parts for one in part[1]])
+
+    def _failed(self, entry: Entry, error: Exception) -> Settled:
+        words = _describe(error)
+        _log.warning("Entry %s of %s failed: %s", entry.id, self._channel, words)
+        if entry.failures < self._most_failures:
+            return Settled([], [FailedAttempt(entry, words)])
+        rejection = Rejection(Reason.RETRIES_EXHAUSTED, (f"last attempt: {words}",))
+        return Settled(
+            self._store.write(self._channel, [Arrival(entry, None, None, rejection)], self._run_id), []
+        )
+
+
+def _describe(error: Exception) -> str:
+    # Not the error's own words: they may quote the message.
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
