@@ -52,6 +52,12 @@ class PipelineSettings(EnvironmentSettings):
         description="seconds after which a drain started by a sensor ends and makes room for the next",
     )
 
+    drain_outage_seconds: float = Field(
+        120,
+        ge=0,
+        description="seconds that such a drain waits for Redis or the database to come back before it fails",
+    )
+
     @property
     def store_address(self) -> str:
         """Address of the store, with its password: for connecting, never for showing."""

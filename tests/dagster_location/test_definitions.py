@@ -90,6 +90,6 @@ def test_one_job_and_schedule_drain_all() -> None:
 def test_the_launchpad_explains_each_limit() -> None:
     job = defs.resolve_job_def("drain_tutors")
     fields = job.nodes[0].definition.config_schema.config_type.fields
-    assert list(fields) == ["batch_size", "max_messages", "max_seconds", "linger_seconds"]
+    assert list(fields) == ["batch_size", "max_messages", "max_seconds", "linger_seconds", "outage_seconds"]
     assert all(field.description for field in fields.values())
     assert not any(field.is_required for field in fields.values())
