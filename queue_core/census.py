@@ -60,7 +60,7 @@ class Census:
     @property
     def oldest(self) -> EntryId:
         """No entry with a smaller id can still be read: neither is it in the stream nor pending."""
-        return min(self.first, *(EntryId.parse(one) for one in self.pending[:1]))
+        return min([self.first, *(EntryId.parse(one) for one in self.pending[:1])])
 
 
 def take_census(client: RedisClient, channel: Channel, since: EntryId) -> Census:
