@@ -3,16 +3,19 @@
 import dagster as dg
 
 from tutormax_pipeline.defs.assets import drain_assets, queue_assets
+from tutormax_pipeline.defs.checks import book_checks
 from tutormax_pipeline.defs.jobs import drain_all, drain_jobs
+from tutormax_pipeline.defs.maintenance import maintain_queues, maintenance_schedule
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.defs.schedules import drain_all_schedule
 from tutormax_pipeline.defs.sensors import queue_sensors
 
 defs = dg.Definitions(
     assets=[*queue_assets, *drain_assets],
-    jobs=[*drain_jobs.values(), drain_all],
+    asset_checks=book_checks,
+    jobs=[*drain_jobs.values(), drain_all, maintain_queues],
     sensors=queue_sensors,
-    schedules=[drain_all_schedule],
+    schedules=[drain_all_schedule, maintenance_schedule],
     resources={"queue": QueueResource(), "store": StoreResource()},
     executor=dg.in_process_executor,
 )
