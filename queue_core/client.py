@@ -10,6 +10,7 @@ A connection that the server closed is replaced at its next use.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -262,4 +263,4 @@ def _source(name: str) -> str:
     folder = resources.files("queue_core") / "scripts"
     source = (folder / f"{name}.lua").read_text()
     shared = (folder / "unprocessed.lua").read_text()
-    return shared + source if "oldest_unprocessed(" in source else source
+    return shared + source if re.search(r"\b(oldest_unprocessed|before)\(", source) else source

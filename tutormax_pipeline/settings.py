@@ -37,6 +37,12 @@ class PipelineSettings(EnvironmentSettings):
     store_timeout_seconds: float = Field(
         30, gt=0, description="seconds to wait while another process writes to the store"
     )
+    ledger_retention_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="days that the ledger keeps each entry, and a duplicate is recognised; 0: for ever",
+    )
     drain_min_messages: int = Field(
         100, ge=1, description="a drain starts at once when this many messages wait"
     )
