@@ -31,14 +31,16 @@ class Nursery:
         root = str(Path(__file__).parents[2])
         environment = {name: value for name, value in os.environ.items() if not name.startswith("REDIS_")}
         path = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.nursery"],
-            cwd=folder,
-            env={**environment, "PYTHONPATH": path},
-            stdin=pipe,
-            stdout=pipe,
-            text=True,
-        )
+        with (folder / "programs.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.nursery"],
+                cwd=folder,
+                env={**environment, "PYTHONPATH": path},
+                stdin=pipe,
+                stdout=pipe,
+                stderr=log,
+                text=True,
+            )
 
     def start(self, role: str, job: Mapping[str, Any]) -> psutil.Process:
         """Start a child that works on a job."""

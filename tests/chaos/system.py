@@ -34,6 +34,8 @@ RECLAIM_SECONDS = 2.0
 #: How long a program waits for an answer.
 SOCKET_TIMEOUT_SECONDS = 1.0
 
+#: Where the store's file really is; programs reach it through a link, which can be made to lead nowhere.
+_STORE_FOLDER = "store-folder"
 _QUEUE_MAXLEN = 20_000
 #: Many more than the few that are usual: kills at random hit the same innocent message now and then, and
 #: that must not look like a message that kills its process.
@@ -74,7 +76,9 @@ class System:
         per_second: float = 0,
     ) -> None:
         self.plan, self.dice, self.folder = plan, dice, folder
-        self.store_path = folder / "store.db"
+        (folder / _STORE_FOLDER).mkdir()
+        self.store_path = folder / _STORE_FOLDER / "store.db"
+        self._lead_to(_STORE_FOLDER)
         Store.open(self.store_url).close()
         self.server = EmbeddedServer(folder / "server", binary=_binary(folder))
         self.server.start()
@@ -96,7 +100,7 @@ class System:
     @property
     def store_url(self) -> str:
         """Address of the store."""
-        return f"sqlite:///{self.store_path}"
+        return f"sqlite:///{self.folder}/store/store.db"
 
     @property
     def batches_published(self) -> list[int]:
@@ -168,18 +172,9 @@ class System:
         self.later(seconds, holder.close)
 
     def hide_store(self, seconds: float) -> None:
-        """Put a folder in the place of the store's file for a while: nobody can open it."""
-        aside = self.store_path.with_suffix(".aside")
-        if aside.exists():
-            raise NotNowError("it is hidden already")
-        self.store_path.rename(aside)
-        self.store_path.mkdir()
-
-        def put_back() -> None:
-            self.store_path.rmdir()
-            aside.rename(self.store_path)
-
-        self.later(seconds, put_back)
+        """Make the store's folder lead nowhere for a while: nobody can open the file anew."""
+        self._lead_to("nowhere")
+        self.later(seconds, lambda: self._lead_to(_STORE_FOLDER))
 
     def look(self) -> list[ChannelSnapshot]:
         """Every channel."""
@@ -224,6 +219,12 @@ class System:
             "queue_maxlen": _QUEUE_MAXLEN,
             "worker_max_processing_time_seconds": RECLAIM_SECONDS,
         }
+
+    def _lead_to(self, name: str) -> None:
+        # Replaced as a whole: there is no instant at which somebody could make a new file in its place.
+        new = self.folder / "store.new"
+        new.symlink_to(name)
+        new.replace(self.folder / "store")
 
     def _progress(self, publisher: int) -> Path:
         return self.folder / f"publisher-{publisher}.progress"
