@@ -104,8 +104,8 @@ def look(client: RedisClient, store: Store, channel: Channel, now: datetime) -> 
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
-    books, census = _look(client, store, channel, now)
-    if not books.rewound:
+    books, census, seen = _look(client, store, channel, now)
+    if not books.rewound and (seen is None or seen.added != census.added):
         ledger.remember(store, channel, ledger.Sighting(census.added, census.horizon, now))
     return books
 
@@ -145,7 +145,7 @@ def write_off(
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
-    books, census = _look(client, store, channel, now)
+    books, census, _ = _look(client, store, channel, now)
     if books.balanced and not books.lost_unacknowledged:
         return books
     # What the stream carried from before it began anew is not seen by later looks.
@@ -165,7 +165,9 @@ def write_off(
     return books
 
 
-def _look(client: RedisClient, store: Store, channel: Channel, now: datetime) -> tuple[Books, Census]:
+def _look(
+    client: RedisClient, store: Store, channel: Channel, now: datetime
+) -> tuple[Books, Census, ledger.Sighting | None]:
     seen = ledger.sighting(store, channel)
     since = seen.horizon if seen else ZERO
     census = take_census(client, channel, since)
@@ -193,7 +195,7 @@ def _look(client: RedisClient, store: Store, channel: Channel, now: datetime) ->
     )
     if not books.balanced:
         books = replace(books, unrecorded=_unrecorded(client, store, census))
-    return books, census
+    return books, census, seen
 
 
 def _is_rewound(census: Census, seen: ledger.Sighting, known_since: int) -> bool:
