@@ -141,13 +141,19 @@ def write_off(
         The books as they were before.
 
     Raises:
-        StoreError: somebody else adjusted the books at the same time; nothing was recorded.
+        StoreError: nothing was recorded, because something can be repaired first, or because somebody else
+            adjusted the books at the same time.
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
     books, census, _ = _look(client, store, channel, now)
     if books.balanced and not books.lost_unacknowledged:
         return books
+    if books.unrecorded:
+        raise StoreError(
+            f"Of {channel}, {len(books.unrecorded):,} can be put back, and would then count twice. "
+            f"Run 'tutormax doctor --repair' and 'tutormax drain {channel}' first."
+        )
     # What the stream carried from before it began anew is not seen by later looks.
     entries = -(books.difference - books.carried)
     recorded = ledger.adjust(
