@@ -182,7 +182,8 @@ class System:
             return [snapshot(client, channel) for channel in QueueChannels.all()]
 
     def stop_publishers(self, timeout_seconds: float) -> None:
-        """Let each publisher bring its batch to an end."""
+        """Let each publisher bring its batch to an end, and start none anew."""
+        self._batches = 0
         _terminate(self.publishers)
         _, alive = psutil.wait_procs(self.publishers, timeout_seconds)
         assert not alive, f"publishers did not end: {alive}"

@@ -270,9 +270,6 @@ def _balance(system: System, database: sqlite3.Connection, verdict: Verdict) -> 
                 "scheduled for retry": seen.scheduled,
                 "attempts on record": client.redis.hlen(keys.processing(channel)),
                 "letters not counted": abs(letters - seen.dead),
-                "consumers that hold something": sum(
-                    one["pending"] > 0 for one in client.redis.xinfo_groups(keys.stream(channel))
-                ),
             }
             verdict.found("left behind", [f"{channel}: {n} {what}" for what, n in left.items() if n])
 
