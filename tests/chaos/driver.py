@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.05
 #: Longest time for what is left when everything is healed.
 _DRAIN_SECONDS = 600.0
 _PREFIX = "chaos"
-#: When the long outage of ``store_down`` begins.
+#: Load before and after the long outage of ``store_down_seconds``.
 _CALM_SECONDS = 1.0
 
 
@@ -63,6 +63,7 @@ class Result:
         messages: acknowledged to the publishers.
         publishing_seconds: how long they published.
         seconds: until everything was drained.
+        store_down_seconds: longest time for which the database was away.
         crashes: tracebacks of processes that failed by themselves.
     """
 
@@ -73,6 +74,7 @@ class Result:
     messages: int
     publishing_seconds: float
     seconds: float
+    store_down_seconds: float = 0.0
     crashes: list[str] = field(default_factory=list)
 
     @property
@@ -81,7 +83,7 @@ class Result:
         return not self.verdict.violations and not self.crashes
 
 
-class _Deck:
+class Deck:
     """Faults in an order of chance, each as often as its weight says before any comes again."""
 
     def __init__(self, names: tuple[str, ...], dice: Random) -> None:
@@ -90,6 +92,7 @@ class _Deck:
         self._left: list[str] = []
 
     def draw(self) -> str:
+        """The next one."""
         if not self._left:
             self._left = self._dice.sample(self._all, len(self._all))
         return self._left.pop()
@@ -126,6 +129,7 @@ def run(options: Options, folder: Path) -> Result:
             system.messages_published,
             publishing_seconds,
             seconds,
+            system.longest_lock_seconds,
             system.nursery.crashes(),
         )
 
@@ -134,7 +138,7 @@ def _break_things(
     system: System, options: Options
 ) -> tuple[Counter[str], Counter[str], list[tuple[float, str]]]:
     # Dice of its own: whom a fault hits and how long it takes depends on the moment, the sequence must not.
-    deck, pace = _Deck(options.faults, Random(f"{options.seed} faults")), Random(f"{options.seed} pace")
+    deck, pace = Deck(options.faults, Random(f"{options.seed} faults")), Random(f"{options.seed} pace")
     survived, missed, thrown = Counter[str](), Counter[str](), []
     started = time.monotonic()
     seconds = options.seconds if options.messages is None else None
@@ -142,7 +146,7 @@ def _break_things(
     if options.store_down_seconds:
         system.later(_CALM_SECONDS, lambda: system.lock_store(options.store_down_seconds))
         system.later(_CALM_SECONDS, lambda: system.hide_store(options.store_down_seconds))
-        seconds = _CALM_SECONDS + options.store_down_seconds
+        seconds = _CALM_SECONDS + options.store_down_seconds + _CALM_SECONDS
     while not system.has_published and (seconds is None or time.monotonic() < started + seconds):
         system.tend()
         if options.faults and time.monotonic() >= next_fault:
