@@ -1,88 +1,349 @@
-"""Dead letters: messages that could not be stored, kept with their exact bytes and the reason.
+"""Dead letters: look at them, put them back, mend them, throw them away.
 
-A letter is one entry of the stream ``<prefix>:dead_letter`` with the fields
+    letters = DeadLetters(client)
+    letters.groups()                                              # what is wrong, biggest first
+    letters.redrive(LetterFilter(reason="rejected"))              # what it would do
+    letters.redrive(LetterFilter(reason="rejected"), dry_run=False)
 
-    message        the bytes received (absent where the entry had no such field)
-    field:<name>   any other field of the entry, as received
-    fields         all other fields, where there are more than ``MOST_FIELDS`` of them: a JSON list of
-                   [name, value], each in base64
-    channel        name of the channel
-    entry_id       its entry in the channel's stream
-    message_id     the envelope's id, where it could be read
-    reason         see ``outcomes.Reason``
-    errors         JSON list of what was wrong; never a value of the message
-    deliveries     how often it was delivered
-    consumer       who gave it up
-    failed_at      when, ISO 8601 in UTC
+Each letter moves in one atomic step, or stays. Of two operators who want the same letter one gets it,
+and the other's report counts it as gone. A letter's format is in ``letter``.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from queue_core import strict_json
-from queue_core.channels import Channel
+from queue_core.burial import bury
+from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient
-from queue_core.entry import BODY_FIELD, Entry
-from queue_core.outcomes import Rejection
+from queue_core.errors import ConfigurationError, EditRefusedError, LetterGoneError, QueueFullError
+from queue_core.failpoints import around
+from queue_core.letter import DeadLetter, Letter
+from queue_core.letter_archive import ArchiveAction, LetterArchive
+from queue_core.letter_edit import edited
+from queue_core.letter_filter import LetterFilter
+from queue_core.letter_groups import LetterGroup, grouped
+from queue_core.letter_pages import PAGE_LETTERS, pages, pages_of
+from queue_core.letter_reports import DiscardReport, RedriveReport
+from queue_core.outcomes import Message, Rejection
+from queue_core.pace import Pace
 
-#: Most other fields that are kept one by one: a script can pass on only some thousand values.
-MOST_FIELDS = 1_000
+__all__ = ["DeadLetters", "Letter", "LetterFilter", "bury"]
+
+#: How often a message may be redriven, unless another number is given.
+MAX_REDRIVES = 5
+
+#: Which letters: a filter, or ids.
+Chosen = LetterFilter | Iterable[str]
+#: Whether a message is fit for its channel: a ``Rejection`` says that it is not.
+Check = Callable[[Channel, Message], object]
+
+#: Arguments of a script: keys, then the others.
+_Call = tuple[Sequence[str], Sequence[str | bytes | int]]
+
+_ALL = LetterFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """An entry that is given up, and why."""
-
-    entry: Entry
-    rejection: Rejection
+def _never() -> bool:
+    return False
 
 
-def bury(client: RedisClient, group: str, consumer: str, channel: Channel, letters: Sequence[Letter]) -> int:
-    """Move pending entries to the dead letter stream, each atomically with its acknowledgement.
+def _quiet(_: object) -> None:
+    pass
 
-    Returns:
-        How many were moved. An entry that is no longer pending (somebody else settled it) is not moved,
-        so that doing this twice leaves one letter.
+
+class DeadLetters:
+    """The dead letters of all channels.
+
+    Args:
+        client: the connection.
+        archive: where letters are kept before they are edited or discarded; neither is possible without.
+        check: looks at an edited message before anything moves; any readable one will do when not given.
+        now: the present, to which ages are taken.
     """
-    keys = client.keys
-    script_keys = [
-        keys.stream(channel),
-        keys.dead_letter,
-        keys.dead_letter_counts,
-        keys.retry(channel),
-        keys.processing(channel),
-    ]
-    moved = 0
-    for letter in letters:
-        fields = _fields(letter, consumer, channel, datetime.now(UTC))
-        args = [group, letter.entry.id, channel.name, *(part for pair in fields for part in pair)]
-        moved += client.run("dead_letter", script_keys, args) is not None
-    return moved
+
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        archive: LetterArchive | None = None,
+        check: Check | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client, self._archive, self._check, self._now = client, archive, check, now
+
+    def iterate(
+        self, chosen: Chosen = _ALL, limit: int | None = None, *, bodies: bool = True
+    ) -> Iterator[DeadLetter]:
+        """Letters that are there now, oldest first, read as they are wanted.
+
+        Args:
+            chosen: which; all when not given.
+            limit: most letters.
+            bodies: False where messages are not looked at, which spares reading them.
+
+        Raises:
+            QueueUnavailableError: Redis is away.
+        """
+        left = limit
+        for page in self._pages(LetterFilter.of(chosen), bodies=bodies, most=limit):
+            wanted = page[:left]
+            yield from wanted
+            left = None if left is None else left - len(wanted)
+            if left == 0:
+                return
+
+    def count(self, chosen: Chosen = _ALL) -> int:
+        """How many there are; costs the same at any number where only the channel is given."""
+        wanted, keys = LetterFilter.of(chosen), self._client.keys
+        if not wanted.only_channel:
+            return sum(len(page) for page in self._pages(wanted, bodies=False))
+        with self._client.errors():
+            length = self._client.redis.xlen(keys.dead_letter)
+            if wanted.channel is None or not length:
+                return length
+            return int(self._client.redis.hget(keys.dead_letter_counts, wanted.channel.name) or 0)
+
+    def get(self, letter_id: str) -> DeadLetter:
+        """One letter, whole.
+
+        Raises:
+            LetterGoneError: it is not there.
+            ValueError: that is no id.
+        """
+        for letter in self.iterate([letter_id]):
+            return letter
+        raise _gone(letter_id)
+
+    def groups(self, chosen: Chosen = _ALL) -> list[LetterGroup]:
+        """What is wrong with how many of them; the biggest group first."""
+        return grouped(self.iterate(chosen, bodies=False))
+
+    def redrive(
+        self,
+        chosen: Chosen,
+        *,
+        limit: int | None = None,
+        per_second: float | None = None,
+        dry_run: bool = True,
+        max_redrives: int = MAX_REDRIVES,
+        progress: Callable[[RedriveReport], None] = _quiet,
+        stop: Callable[[], bool] = _never,
+    ) -> RedriveReport:
+        """Publish the messages of letters again, each as it was received and under its own message id.
+
+        What was redriven is no longer there, so doing the same again goes on where this ended.
+
+        Args:
+            chosen: which.
+            limit: most messages to redrive.
+            per_second: most messages to redrive in a second.
+            dry_run: only count.
+            max_redrives: a message redriven as often before stays.
+            progress: called with the report so far, after every few hundred letters.
+            stop: asked before every few hundred letters; True ends it.
+
+        Raises:
+            QueueUnavailableError: Redis is away; what was redriven until then stays so.
+        """
+        wanted, pace, report = LetterFilter.of(chosen), Pace(per_second), RedriveReport(dry_run)
+        for page in self._pages(wanted, bodies=False, most=pace.chunk(PAGE_LETTERS)):
+            report.stopped = stop()
+            if report.stopped or report.redriven == limit:
+                break
+            ready = _redrivable(page, report, max_redrives)
+            ready = ready[: None if limit is None else limit - report.redriven]
+            if dry_run:
+                report.redriven += len(ready)
+            else:
+                replies = self._move("redrive", [self._redrive_call(letter) for letter in ready])
+                _tally(report, ready, replies)
+                progress(report)
+                self._raise_first(replies)
+                pace.wait(report.redriven, stop)
+        report.left = self.count(wanted)
+        return report
+
+    def preview_edit(self, letter_id: str, patch: Mapping[str, object]) -> bytes:
+        """The message as :meth:`edit` would publish it; refused as there, and changes nothing."""
+        return self._edited(self.get(letter_id), patch)
+
+    def edit(self, letter_id: str, patch: Mapping[str, object], *, who: str, why: str) -> str:
+        """Mend the data of a letter's message and publish it again; the original is archived first.
+
+        Args:
+            letter_id: the letter.
+            patch: JSON merge patch (RFC 7396) of the data: fields to set, None to remove one. An empty one
+                accepts the data as it stands, with a checksum made anew.
+            who: the operator.
+            why: the reason, for the archive.
+
+        Returns:
+            The new entry's id. Message id and timestamp are as before.
+
+        Raises:
+            LetterGoneError: it is not there.
+            EditRefusedError: the message cannot be edited, or would still fail. Nothing moved.
+            QueueFullError: there is no room in the channel's queue. Nothing moved.
+        """
+        letter = self.get(letter_id)
+        body, archive = self._edited(letter, patch), self._kept_in()
+        receipt = archive.keep([letter], ArchiveAction.EDITED, who=who, why=why)
+        replies = self._move("redrive", [self._redrive_call(letter, body)])
+        self._raise_first(replies)
+        if replies[0] in (b"gone", b"full"):
+            archive.withdraw(receipt, [letter_id])
+            raise _gone(letter_id) if replies[0] == b"gone" else self._full(letter)
+        return str(replies[0].decode())
+
+    def discard(
+        self,
+        chosen: Chosen,
+        *,
+        who: str,
+        why: str,
+        dry_run: bool = True,
+        progress: Callable[[DiscardReport], None] = _quiet,
+        stop: Callable[[], bool] = _never,
+    ) -> DiscardReport:
+        """Archive letters, then remove them.
+
+        Args:
+            chosen: which.
+            who: the operator.
+            why: the reason, for the archive.
+            dry_run: only count.
+            progress: called with the report so far, after every few hundred letters.
+            stop: asked before every few hundred letters; True ends it.
+
+        Raises:
+            QueueUnavailableError: Redis is away; what was discarded until then stays so.
+        """
+        wanted, report, archive = LetterFilter.of(chosen), DiscardReport(dry_run), self._kept_in()
+        keys = [self._client.keys.dead_letter, self._client.keys.dead_letter_counts]
+        for page in self._pages(wanted, bodies=not dry_run):
+            report.stopped = stop()
+            if report.stopped:
+                break
+            if dry_run:
+                report.discarded += len(page)
+            elif page:
+                receipt = archive.keep(page, ArchiveAction.DISCARDED, who=who, why=why)
+                replies = self._move("discard", [(keys, [letter.id, letter.channel]) for letter in page])
+                gone = [letter.id for letter, reply in zip(page, replies, strict=True) if reply == 0]
+                archive.withdraw(receipt, gone)
+                report.gone += len(gone)
+                report.discarded += sum(reply == 1 for reply in replies)
+                progress(report)
+                self._raise_first(replies)
+        report.left = self.count(wanted)
+        return report
+
+    def _pages(
+        self, wanted: LetterFilter, *, bodies: bool, most: int | None = None
+    ) -> Iterator[list[DeadLetter]]:
+        # A page may be empty: whoever goes through many that do not match can still be stopped.
+        now, bodies = self._now(), bodies or wanted.text is not None
+        size = min(most or PAGE_LETTERS, PAGE_LETTERS)
+        read = (
+            pages(self._client, bodies=bodies, most=size)
+            if wanted.ids is None
+            else pages_of(self._client, wanted.ids, bodies=bodies, most=size)
+        )
+        for page in read:
+            yield [letter for letter in page if wanted.matches(letter, now)]
+
+    def _move(self, script: str, calls: Sequence[_Call]) -> list[Any]:
+        """One script for each letter, in one round trip; each reply may be an error."""
+        if not calls:
+            return []
+        pipeline = self._client.pipeline()
+        for keys, args in calls:
+            self._client.script(script)(keys=keys, args=args, client=pipeline)
+        with self._client.errors(), around(script):
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return replies
+
+    def _raise_first(self, replies: Iterable[Any]) -> None:
+        for reply in replies:
+            if isinstance(reply, Exception):
+                with self._client.errors():
+                    raise reply
+
+    def _redrive_call(self, letter: DeadLetter, body: bytes | None = None) -> _Call:
+        keys, channel = self._client.keys, QueueChannels.find(letter.channel)
+        args: list[str | bytes | int] = [letter.id, channel.name, self._client.settings.queue_maxlen]
+        args += [letter.redrives + 1, *([] if body is None else [body])]
+        return [keys.dead_letter, keys.dead_letter_counts, keys.stream(channel)], args
+
+    def _edited(self, letter: DeadLetter, patch: Mapping[str, object]) -> bytes:
+        if letter.body is None or not letter.redrivable:
+            raise EditRefusedError(
+                f"Dead letter {letter.id} has no message that could be published again: discard it, and "
+                "publish its record anew."
+            )
+        channel = QueueChannels.find(letter.channel)
+        result = edited(
+            letter.body,
+            patch,
+            channel=self._client.keys.stream(channel),
+            max_bytes=self._client.settings.max_message_size_bytes,
+        )
+        if isinstance(result, str):
+            raise EditRefusedError(f"Dead letter {letter.id} stays as it is: {result}.")
+        body, message = result
+        fault = self._check(channel, message) if self._check else None
+        if isinstance(fault, Rejection):
+            words = "; ".join(fault.errors)
+            raise EditRefusedError(
+                f"Dead letter {letter.id} stays as it is: edited so, the message would still fail: {words}."
+            )
+        return body
+
+    def _kept_in(self) -> LetterArchive:
+        if self._archive is None:
+            raise ConfigurationError(
+                "Letters are edited and discarded only with an archive: give DeadLetters one."
+            )
+        return self._archive
+
+    def _full(self, letter: DeadLetter) -> QueueFullError:
+        return QueueFullError(
+            f"Queue {letter.channel} is full ({self._client.settings.queue_maxlen} messages, "
+            f"REDIS_QUEUE_MAXLEN); dead letter {letter.id} stays as it is. "
+            "Edit it again once they are drained."
+        )
 
 
-def _fields(
-    letter: Letter, consumer: str, channel: Channel, failed_at: datetime
-) -> list[tuple[str | bytes, str | bytes]]:
-    entry, rejection = letter.entry, letter.rejection
-    others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
-    received: list[tuple[str | bytes, str | bytes]] = [(b"field:" + name, value) for name, value in others]
-    if len(others) > MOST_FIELDS:
-        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
-        received = [("fields", strict_json.dumps(encoded))]
-    if entry.body is not None:
-        received.append((BODY_FIELD, entry.body))
-    return [
-        *received,
-        ("channel", channel.name),
-        ("entry_id", entry.id),
-        ("message_id", rejection.message_id or ""),
-        ("reason", rejection.reason.value),
-        ("errors", strict_json.dumps(list(rejection.errors))),
-        ("deliveries", str(entry.deliveries)),
-        ("consumer", consumer),
-        ("failed_at", failed_at.isoformat()),
-    ]
+def _redrivable(page: Iterable[DeadLetter], report: RedriveReport, max_redrives: int) -> list[DeadLetter]:
+    """Those that may be tried; the others are counted."""
+    ready = []
+    for letter in page:
+        if not letter.redrivable:
+            report.unredrivable += 1
+        elif letter.redrives >= max_redrives:
+            report.capped += 1
+        elif letter.channel in report.full:
+            report.full[letter.channel] += 1
+        else:
+            ready.append(letter)
+    return ready
+
+
+def _tally(report: RedriveReport, letters: Sequence[DeadLetter], replies: Sequence[Any]) -> None:
+    for letter, reply in zip(letters, replies, strict=True):
+        if reply == b"gone":
+            report.gone += 1
+        elif reply == b"full":
+            report.full[letter.channel] += 1
+        elif not isinstance(reply, Exception):
+            report.redriven += 1
+
+
+def _gone(letter_id: str) -> LetterGoneError:
+    return LetterGoneError(
+        f"There is no dead letter {letter_id}: somebody has moved it, or it never was. "
+        "See 'tutormax dlq list'."
+    )

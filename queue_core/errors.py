@@ -43,3 +43,11 @@ class MessageTooLargeError(PublishError):
 
 class QueueFullError(PublishError):
     """``REDIS_QUEUE_MAXLEN`` unprocessed messages wait; publish again once they are drained."""
+
+
+class LetterGoneError(QueueError):
+    """The dead letter is not there: it never was, or somebody has redriven, edited or discarded it."""
+
+
+class EditRefusedError(QueueError):
+    """A dead letter cannot be edited so; nothing moved. Says what would still be wrong with it."""

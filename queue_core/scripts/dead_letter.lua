@@ -8,8 +8,14 @@ if pending.err then
   return pending
 end
 if #pending == 0 then return false end
+local fields = {unpack(ARGV, 4)}
+local attempts = redis.call('HGET', KEYS[5], ARGV[2])
+if attempts then
+  fields[#fields + 1] = 'attempts'
+  fields[#fields + 1] = attempts
+end
 -- First the letter: a script that fails half-way does not take back what it did.
-local letter = redis.call('XADD', KEYS[2], '*', unpack(ARGV, 4))
+local letter = redis.call('XADD', KEYS[2], '*', unpack(fields))
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HINCRBY', KEYS[3], ARGV[3], 1)
 redis.call('ZREM', KEYS[4], ARGV[2])

@@ -11,10 +11,11 @@ import orjson
 import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
-from queue_core.dead_letter import MOST_FIELDS, Letter
+from queue_core.dead_letter import Letter
 from queue_core.embedded import EmbeddedServer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError, QueueUnavailableError
+from queue_core.letter import MOST_FIELDS
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Reason, Rejection
 from tests.conftest import wait_until
