@@ -90,6 +90,7 @@ def _as_dict(options: Options, result: Result) -> dict[str, object]:
         "seconds": round(result.seconds, 1),
         "messages_per_second": round(result.messages / result.seconds),
         "store_down_seconds": round(result.store_down_seconds, 2),
+        "looks_at_the_books": result.looks,
         "survived": result.survived,
         "missed": result.missed,
         "thrown": result.thrown,
@@ -119,7 +120,8 @@ def _show(options: Options, result: Result) -> None:
     console.print(
         f"{verdict.entries_added:,} entries = "
         + " + ".join(f"{count:,} {outcome}" for outcome, count in verdict.outcomes.items())
-        + f"; {verdict.rows:,} rows."
+        + f"; {verdict.rows:,} rows. "
+        f"The books were looked at {result.looks} times."
     )
     for violation in verdict.violations:
         console.print(f"[red]{violation.rule}[/]: {violation.count:,}, such as")

@@ -203,3 +203,8 @@ BREAKS: dict[str, tuple[Break, str]] = {
 def test_what_is_broken_is_found(name: str, broken: Callable[[Break], Verdict]) -> None:
     breaking, rule = BREAKS[name]
     assert rule in [violation.rule for violation in broken(breaking).violations]
+
+
+def test_a_false_alarm_of_the_books_is_found(at_rest: System) -> None:
+    (violation,) = judge(at_rest, alarms=["sessions: 1 unaccounted for"]).violations
+    assert violation.rule == "the pipeline's books raised a false alarm"
