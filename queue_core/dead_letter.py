@@ -37,8 +37,8 @@ MAX_REDRIVES = 5
 
 #: Which letters: a filter, or ids.
 Chosen = LetterFilter | Iterable[str]
-#: Whether a message is fit for its channel: a ``Rejection`` says that it is not.
-Check = Callable[[Channel, Message], object]
+#: Why a message is not fit for its channel; None where it is.
+Check = Callable[[Channel, Message], Rejection | None]
 
 #: Arguments of a script: keys, then the others.
 _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
@@ -337,7 +337,7 @@ def _tally(report: RedriveReport, letters: Sequence[DeadLetter], replies: Sequen
         if reply == b"gone":
             report.gone += 1
         elif reply == b"full":
-            report.full[letter.channel] += 1
+            report.full[letter.channel] = report.full.get(letter.channel, 0) + 1
         elif not isinstance(reply, Exception):
             report.redriven += 1
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from queue_core import QueueError
+from tutormax_pipeline.cli.dlq import dlq
 from tutormax_pipeline.cli.drain import drain
 from tutormax_pipeline.cli.publish import publish
 from tutormax_pipeline.cli.status import status
@@ -36,5 +37,5 @@ def main() -> None:
     """From TutorMax's queues into tables people trust."""
 
 
-for command in (up, publish, drain, status):
+for command in (up, publish, drain, status, dlq):
     main.add_command(command)
