@@ -17,6 +17,7 @@ from tutormax_pipeline.cli import main
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
+Raw = Callable[..., bytes]
 
 COMMAND = [sys.executable, "-c", "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"]
 
@@ -62,5 +63,23 @@ def process(environment: dict[str, str], tmp_path: Path) -> Command:
             check=False,
         )
         return Done(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def raw(environment: dict[str, str], tmp_path: Path) -> Raw:
+    """Run ``tutormax`` in a process of its own; gives the bytes that it wrote."""
+
+    def run(*arguments: str) -> bytes:
+        variables = {**os.environ, **environment}
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env=variables,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            timeout=90,
+            check=True,
+        ).stdout
 
     return run

@@ -22,3 +22,14 @@ def doing_it(command: Callable[..., None]) -> Callable[..., None]:
         with_answer
     )
     return click.option("--yes", is_flag=True, help="Do it.")(said)
+
+
+def saying_why(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``--why``, which may not be empty."""
+
+    def said(_context: click.Context, _option: click.Parameter, why: str) -> str:
+        if not why.strip():
+            raise click.BadParameter("say the reason")
+        return why
+
+    return click.option("--why", required=True, callback=said, help="The reason, for the archive.")(command)

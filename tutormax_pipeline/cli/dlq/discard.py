@@ -13,7 +13,7 @@ from queue_core.errors import QueueError
 from queue_core.letter_filter import LetterFilter
 from queue_core.letter_reports import DiscardReport
 from tutormax_pipeline.cli.dlq.choosing import choosing_letters
-from tutormax_pipeline.cli.dlq.confirming import doing_it
+from tutormax_pipeline.cli.dlq.confirming import doing_it, saying_why
 from tutormax_pipeline.cli.dlq.opening import login_name, opened_letters
 from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.stopping import stop_on_signals
@@ -22,7 +22,7 @@ from tutormax_pipeline.store import StoreError
 
 @click.command()
 @choosing_letters
-@click.option("--why", required=True, help="The reason, for the archive.")
+@saying_why
 @doing_it
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def discard(chosen: LetterFilter, why: str, yes: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 
 from queue_core import strict_json
 from tutormax_pipeline.cli.dlq.choosing import LetterIdType
-from tutormax_pipeline.cli.dlq.confirming import doing_it
+from tutormax_pipeline.cli.dlq.confirming import doing_it, saying_why
 from tutormax_pipeline.cli.dlq.opening import login_name, opened_letters
 
 
@@ -21,7 +21,7 @@ from tutormax_pipeline.cli.dlq.opening import login_name, opened_letters
     help="JSON object with the fields of the data to set, null to remove one; - reads it from standard "
     "input. {} accepts the data as it stands.",
 )
-@click.option("--why", required=True, help="The reason, for the archive.")
+@saying_why
 @doing_it
 def edit(letter_id: str, patch: str, why: str, yes: bool) -> None:
     """Mend the data of the dead letter ID and publish its message again.

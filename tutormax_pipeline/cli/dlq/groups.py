@@ -36,11 +36,11 @@ def groups(chosen: LetterFilter, as_json: bool) -> None:
 
 
 def _table(found: list[LetterGroup]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("channel", no_wrap=True)
     table.add_column("reason", no_wrap=True)
-    table.add_column("error", overflow="fold")
+    table.add_column("error", overflow="fold", ratio=1)
     table.add_column("newest", justify="right", no_wrap=True)
     table.add_column("example", no_wrap=True)
     now = datetime.now(UTC)

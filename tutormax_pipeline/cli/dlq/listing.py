@@ -61,11 +61,11 @@ def as_dict(letter: DeadLetter) -> dict[str, object]:
 
 
 def _table(letters: list[DeadLetter]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     for name in ("letter", "channel", "reason"):
         table.add_column(name, no_wrap=True)
     table.add_column("age", no_wrap=True, justify="right")
-    table.add_column("error", no_wrap=True, overflow="ellipsis")
+    table.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
     now = datetime.now(UTC)
     for letter in letters:
         cells = (
