@@ -10,6 +10,7 @@ A connection that the server closed is replaced at its next use.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ _UNAVAILABLE_ANSWERS = (
 _DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 #: Scripts that others begin with, each with the function that calls for it; one that needs another before it.
-_SHARED = (("room", "room_in"), ("unprocessed", "oldest_unprocessed"))
+_SHARED = (("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ def _connect(settings: RedisSettings) -> redis.Redis:
 def _source(name: str) -> str:
     folder = resources.files("queue_core") / "scripts"
     source = (folder / f"{name}.lua").read_text()
-    for shared, function in _SHARED:
-        if f"{function}(" in source:
+    for shared, functions in _SHARED:
+        if re.search(rf"\b({functions})\(", source):
             source = (folder / f"{shared}.lua").read_text() + source
     return source

@@ -4,7 +4,9 @@
     message_id = publisher.publish_tutor_data({"tutor_id": "T001", "name": "John Smith"})
     report = publisher.publish_batch(QueueChannels.TUTORS, records)
 
-A full queue refuses (``QueueFullError``) and nothing that waits is ever trimmed to make room.
+A full queue refuses (``QueueFullError``) and nothing unprocessed is ever trimmed to make room. It is full
+when a group has ``REDIS_QUEUE_MAXLEN`` messages waiting and pending. Processed ones that stand behind one
+that is not cannot be trimmed; they do not count, until the stream is twice as long.
 When an answer does not come in time the same message, under the same id, is sent again
 (``REDIS_RETRY_ON_TIMEOUT``): it may then stand in the stream twice, and takes effect once.
 """
@@ -142,7 +144,7 @@ class MessagePublisher:
         Raises:
             InvalidMessageError: it would not read back as the same value.
             MessageTooLargeError: larger than ``REDIS_MAX_MESSAGE_SIZE_BYTES``.
-            QueueFullError: ``REDIS_QUEUE_MAXLEN`` messages wait unprocessed.
+            QueueFullError: ``REDIS_QUEUE_MAXLEN`` messages are not processed, or twice as many are kept.
             QueueUnavailableError: Redis is away.
         """
         encoded = self.encode(
@@ -305,8 +307,8 @@ class MessagePublisher:
 
     def _full(self, channel: Channel) -> QueueFullError:
         return QueueFullError(
-            f"Queue {channel} is full: it holds {self._settings.queue_maxlen} messages (REDIS_QUEUE_MAXLEN) "
-            "that are not processed, or wait behind one that is not. "
+            f"Queue {channel} is full: it holds {self._settings.queue_maxlen} messages that are not "
+            "processed (REDIS_QUEUE_MAXLEN), or twice as many that are kept because one of them is not. "
             "Publish again once they are drained: see 'tutormax status'."
         )
 

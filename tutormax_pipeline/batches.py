@@ -133,7 +133,8 @@ class Batches:
         except QueueError as trouble:
             if kind is None:
                 raise
-            _log.warning("Nothing could be given back, it will be taken over when it is stale: %s", trouble)
+            if self._in_hand or self._left_behind or self._settled:
+                _log.warning("Nothing could be given back, it is taken over when it is stale: %s", trouble)
         finally:
             self._thread.shutdown()
             self.seconds = time.monotonic() - self._started

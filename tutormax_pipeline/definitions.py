@@ -3,16 +3,21 @@
 import dagster as dg
 
 from tutormax_pipeline.defs.assets import drain_assets, queue_assets
+from tutormax_pipeline.defs.checks import book_checks
+from tutormax_pipeline.defs.ended_runs import drain_canceled_sensor, drain_failure_sensor
 from tutormax_pipeline.defs.jobs import drain_all, drain_jobs
+from tutormax_pipeline.defs.maintenance import maintain_queues, maintenance_schedule
+from tutormax_pipeline.defs.reclaim import reclaim_pending
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.defs.schedules import drain_all_schedule
 from tutormax_pipeline.defs.sensors import queue_sensors
 
 defs = dg.Definitions(
     assets=[*queue_assets, *drain_assets],
-    jobs=[*drain_jobs.values(), drain_all],
-    sensors=queue_sensors,
-    schedules=[drain_all_schedule],
+    asset_checks=book_checks,
+    jobs=[*drain_jobs.values(), drain_all, reclaim_pending, maintain_queues],
+    sensors=[*queue_sensors, drain_failure_sensor, drain_canceled_sensor],
+    schedules=[drain_all_schedule, maintenance_schedule],
     resources={"queue": QueueResource(), "store": StoreResource()},
     executor=dg.in_process_executor,
 )

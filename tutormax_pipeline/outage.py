@@ -55,12 +55,13 @@ class Outage:
 
     def _wait(self, trouble: Exception) -> None:
         now = time.monotonic()
-        if self._since is None:
-            self._since = now
-            _log.warning("Waiting up to %g s: %s", self._budget_seconds, trouble)
-        left_seconds = self._since + self._budget_seconds - now
+        since = now if self._since is None else self._since
+        left_seconds = since + self._budget_seconds - now
         if isinstance(trouble, AccessDeniedError) or left_seconds <= 0:
             raise trouble
+        if self._since is None:
+            self._since = since
+            _log.warning("Waiting up to %g s: %s", self._budget_seconds, trouble)
         until = now + min(left_seconds, self._pause_seconds * self._random.uniform(0.5, 1))
         self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._pause_seconds * 2)
         while (rest := until - time.monotonic()) > 0:

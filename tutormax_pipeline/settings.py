@@ -37,6 +37,12 @@ class PipelineSettings(EnvironmentSettings):
     store_timeout_seconds: float = Field(
         30, gt=0, description="seconds to wait while another process writes to the store"
     )
+    ledger_retention_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="days that the ledger keeps each entry, and a duplicate is recognised; 0: for ever",
+    )
     drain_min_messages: int = Field(
         100, ge=1, description="a drain starts at once when this many messages wait"
     )
@@ -50,6 +56,12 @@ class PipelineSettings(EnvironmentSettings):
         3_600,
         gt=0,
         description="seconds after which a drain started by a sensor ends and makes room for the next",
+    )
+
+    drain_outage_seconds: float = Field(
+        120,
+        ge=0,
+        description="seconds that such a drain waits for Redis or the database to come back before it fails",
     )
 
     @property

@@ -1,6 +1,6 @@
 -- Add messages to a bounded stream; refuse what does not fit, never trim what is not processed.
 -- KEYS[1] stream
--- ARGV[1] most entries the stream may hold
+-- ARGV[1] most unprocessed entries the stream may hold; of entries at all, twice as many
 -- ARGV[2...] envelopes
 -- Returns the entry ids of those added, in order: the first n of the envelopes given.
 local wanted = #ARGV - 1

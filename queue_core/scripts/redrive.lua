@@ -1,6 +1,6 @@
 -- Put one dead letter back into its channel's stream: moved, or left as it is.
 -- KEYS[1] dead letter stream  KEYS[2] its counts  KEYS[3] stream of its channel
--- ARGV[1] letter id  ARGV[2] channel name  ARGV[3] most entries the stream may hold
+-- ARGV[1] letter id  ARGV[2] channel name  ARGV[3] most unprocessed entries the stream may hold
 -- ARGV[4] how often the message is redriven with this time  ARGV[5] a message in place of the letter's own (optional)
 -- Returns the id of the new entry; 'gone' where somebody else was faster; 'full' where there is no room.
 local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]

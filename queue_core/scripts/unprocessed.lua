@@ -1,21 +1,20 @@
--- Shared by the scripts that need it: oldest_unprocessed(stream).
--- Returns the id before which every entry was processed by every group, or nil where nothing may go
+-- Shared by the scripts that need them: before(id, id) and oldest_unprocessed(stream).
+
+-- Whether one entry id comes before another. Compared as digits: Lua's numbers end at 2^53, ids at 2^64.
+local function before(a, b)
+  local function smaller(one, other)
+    if #one ~= #other then return #one < #other end
+    return one < other
+  end
+  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+  if a_ms ~= b_ms then return smaller(a_ms, b_ms) end
+  return smaller(a_seq, b_seq)
+end
+
+-- The id before which every entry was processed by every group, or nil where nothing may go
 -- (no group, or one that has not read yet). Looks at each group once; never at entries.
 local function oldest_unprocessed(stream)
-  local function parts(id)
-    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-    return ms, seq
-  end
-  local function number_before(a, b)
-    if #a ~= #b then return #a < #b end
-    return a < b
-  end
-  local function before(a, b)
-    local a_ms, a_seq = parts(a)
-    local b_ms, b_seq = parts(b)
-    if a_ms ~= b_ms then return number_before(a_ms, b_ms) end
-    return number_before(a_seq, b_seq)
-  end
   local oldest = nil
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local fields = {}
@@ -25,7 +24,7 @@ local function oldest_unprocessed(stream)
     if fields['pending'] > 0 then
       bound = redis.call('XPENDING', stream, fields['name'])[2]
     else
-      local ms, seq = parts(bound)
+      local ms, seq = string.match(bound, '^(%d+)-(%d+)$')
       if #seq < 15 then bound = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1) end
     end
     if oldest == nil or before(bound, oldest) then oldest = bound end

@@ -56,7 +56,7 @@ def test_a_channel_has_its_assets_job_and_sensor(channel: Channel) -> None:
     assert (table.is_materializable, queue.is_materializable) == (True, False)
     assert all(channel.purpose in (node.description or "") for node in (table, queue))
     job = defs.resolve_job_def(f"drain_{channel.name}")
-    assert [node.name for node in job.nodes] == [channel.name]
+    assert {node.name for node in job.nodes} == {channel.name, f"{channel.name}_books_balance"}
     assert job.tags["lane"] == channel.name
     assert int(job.tags["dagster/max_runtime"]) > 0
     assert job.executor_def is dg.in_process_executor
@@ -78,7 +78,8 @@ def test_an_asset_describes_every_column_of_its_table(channel: Channel) -> None:
 
 def test_one_job_and_schedule_drain_all() -> None:
     job = defs.resolve_job_def("drain_all")
-    assert {node.name for node in job.nodes} == {channel.name for channel in QueueChannels.all()}
+    names = {channel.name for channel in QueueChannels.all()}
+    assert {node.name for node in job.nodes} == names | {f"{name}_books_balance" for name in names}
     assert job.tags["lane"] == "all"
     assert int(job.tags["dagster/max_runtime"]) > 0
     schedule = defs.resolve_schedule_def("drain_all_schedule")
@@ -89,7 +90,8 @@ def test_one_job_and_schedule_drain_all() -> None:
 
 def test_the_launchpad_explains_each_limit() -> None:
     job = defs.resolve_job_def("drain_tutors")
-    fields = job.nodes[0].definition.config_schema.config_type.fields
-    assert list(fields) == ["batch_size", "max_messages", "max_seconds", "linger_seconds"]
+    (node,) = [node for node in job.nodes if node.name == "tutors"]
+    fields = node.definition.config_schema.config_type.fields
+    assert list(fields) == ["batch_size", "max_messages", "max_seconds", "linger_seconds", "outage_seconds"]
     assert all(field.description for field in fields.values())
     assert not any(field.is_required for field in fields.values())

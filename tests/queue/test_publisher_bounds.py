@@ -93,16 +93,49 @@ def test_pending_entries_are_not_processed(
     assert_full_and_untouched(client, publisher)
 
 
-def test_one_pending_entry_keeps_what_came_after_it(
+def test_processed_entries_behind_one_that_is_not_do_not_count_until_there_are_twice_as_many(
     client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer
 ) -> None:
     fill(publisher)
     first, *rest = consumer.read(TUTORS, LIMIT)
     consumer.acknowledge(TUTORS, *(entry.id for entry in rest))
+    publisher.publish_batch(TUTORS, (tutor(n) for n in range(LIMIT, 2 * LIMIT - 2)))
+    process(consumer, LIMIT)
+    report = publisher.publish_batch(TUTORS, [tutor(n) for n in range(5)], raise_if_refused=False)
+    assert (report.published, publisher.get_stream_length(TUTORS)) == (2, 2 * LIMIT)
     assert_full_and_untouched(client, publisher)
     consumer.acknowledge(TUTORS, first.id)
     publisher.publish(TUTORS, tutor(20))
     assert numbers(client)[-1] == 20
+
+
+def test_one_stuck_entry_and_the_waiting_ones_fill_the_queue_together(
+    client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer
+) -> None:
+    fill(publisher)
+    _, *rest = consumer.read(TUTORS, LIMIT)
+    consumer.acknowledge(TUTORS, *(entry.id for entry in rest))
+    report = publisher.publish_batch(TUTORS, [tutor(n) for n in range(LIMIT)], raise_if_refused=False)
+    assert report.published == LIMIT - 1
+    assert_full_and_untouched(client, publisher)
+
+
+def test_where_the_server_lost_count_every_entry_counts(
+    client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer, audit: MessageConsumer
+) -> None:
+    fill(publisher)
+    stream = client.keys.stream(TUTORS)
+    process(consumer, LIMIT)
+    middle = client.redis.xrange(stream)[LIMIT // 2][0]
+    client.redis.xgroup_create(stream, audit.group, id=middle)
+    audit.read(TUTORS, 1)
+    client.redis.xgroup_setid(stream, audit.group, middle)
+    assert {group["lag"] for group in client.redis.xinfo_groups(stream)} == {0, None}
+    left = LIMIT - publisher.get_stream_length(TUTORS)
+    assert left == 0
+    report = publisher.publish_batch(TUTORS, [tutor(n) for n in range(LIMIT)], raise_if_refused=False)
+    assert publisher.get_stream_length(TUTORS) == LIMIT
+    assert 0 < report.published < LIMIT
 
 
 def test_processed_entries_make_exactly_the_room_that_is_needed_at_least(
@@ -201,9 +234,11 @@ def test_whatever_readers_do_nothing_unprocessed_goes_and_all_room_is_used(
         in_stream = [entry_id.decode() for entry_id, _ in client.redis.xrange(stream)]
         missing = set().union(*unprocessed.values()) - set(in_stream)
         assert not missing
-        assert len(in_stream) <= LIMIT
+        most = max(len(ids) for ids in unprocessed.values())
+        assert most <= LIMIT
+        assert len(in_stream) <= 2 * LIMIT
         if report.refused:
-            assert len(in_stream) == LIMIT
+            assert most == LIMIT or len(in_stream) == 2 * LIMIT
             assert any(in_stream[0] in ids for ids in unprocessed.values())
         for group in groups:
             held = pending[group.group]

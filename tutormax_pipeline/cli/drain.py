@@ -31,6 +31,9 @@ _SHOWN = ("stored", "duplicate", "dead_lettered", "settled_before", "lag_after",
 @click.option("--max-messages", type=click.IntRange(1), help="End after this many messages of a channel.")
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="End a channel after this long.")
 @click.option("--linger-seconds", type=click.FloatRange(0), default=0, help="Wait this long for more.")
+@click.option(
+    "--outage-seconds", type=click.FloatRange(0), default=0, help="Wait this long for Redis or the database."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 def drain(channels: tuple[Channel, ...], as_json: bool, **limits: Any) -> None:
     """Drain CHANNELS (all of them when none is named) into their tables."""

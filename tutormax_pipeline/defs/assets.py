@@ -8,10 +8,10 @@ from pydantic import Field
 from queue_core import MessageConsumer, QueueChannels, QueueError
 from queue_core.channels import Channel
 from tutormax_pipeline.batches import BATCH_SIZE, LARGEST_BATCH_SIZE
-from tutormax_pipeline.defs.drain_metadata import column_schema, drain_metadata
-from tutormax_pipeline.defs.lanes import OWNERS
+from tutormax_pipeline.defs.drain_metadata import column_schema, drain_metadata, drain_summary, loss_warning
+from tutormax_pipeline.defs.lanes import OWNERS, consumer_name
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
-from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
+from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import StoreError
 
@@ -38,6 +38,12 @@ class DrainConfig(dg.Config):
         "lingers, a new message is stored within milliseconds.",
     )
 
+    outage_seconds: float = Field(
+        default=60,
+        ge=0,
+        description="When Redis or the database is away, wait this many seconds for it to come back.",
+    )
+
     def limits(self) -> DrainLimits:
         """The same, for the drain."""
         return DrainLimits(
@@ -45,6 +51,7 @@ class DrainConfig(dg.Config):
             max_messages=self.max_messages,
             max_seconds=self.max_seconds,
             linger_seconds=self.linger_seconds,
+            outage_seconds=self.outage_seconds,
         )
 
 
@@ -86,24 +93,19 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
         run_id = context.run.run_id
         try:
             with queue.connect() as client, store.open() as tables, stop_on_signals() as stop:
-                consumer = MessageConsumer(client, f"run:{run_id}")
+                consumer = MessageConsumer(client, consumer_name(run_id))
                 report = drain(consumer, tables, channel, run_id=run_id, limits=config.limits(), stop=stop)
                 rows = tables.row_count(channel)
         except (QueueError, StoreError) as error:
             raise dg.Failure(description=str(error)) from error
-        context.log.info(_summary(report))
+        context.log.info(drain_summary(report))
+        if report.lost:
+            context.log.error(loss_warning(report))
         if report.stopped:
-            raise dg.DagsterExecutionInterruptedError(_summary(report))
+            raise dg.DagsterExecutionInterruptedError(drain_summary(report))
         return dg.MaterializeResult(metadata=drain_metadata(report, rows))
 
     return drain_channel
-
-
-def _summary(report: DrainReport) -> str:
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
-    ending = "Stopped as asked" if report.stopped else "Done"
-    left = f"{report.after.waiting} wait, {report.after.pending} pending"
-    return f"{ending}: {counts or 'nothing to do'}; {report.repeated} settled before; {left}."
 
 
 queue_assets = [_queue_spec(channel) for channel in QueueChannels.all()]

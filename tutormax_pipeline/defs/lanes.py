@@ -16,6 +16,11 @@ OWNERS = ["team:data-engineering"]
 MAX_RUNTIME_SECONDS = 7_200
 
 
+def consumer_name(run_id: str) -> str:
+    """Name of the consumer of a run, by which what it holds is found."""
+    return f"run:{run_id}"
+
+
 def lane_tags(lane: str) -> dict[str, str]:
     """Tags of a drain run."""
     return {LANE_TAG: lane, "queue": lane, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}

@@ -36,7 +36,9 @@ def _queue_sensor(channel: Channel) -> dg.SensorDefinition:
         if not decision.launch:
             return dg.SensorResult(skip_reason=decision.why)
         config = DrainConfig(
-            linger_seconds=settings.drain_linger_seconds, max_seconds=settings.drain_max_seconds
+            linger_seconds=settings.drain_linger_seconds,
+            max_seconds=settings.drain_max_seconds,
+            outage_seconds=settings.drain_outage_seconds,
         )
         request = dg.RunRequest(
             run_config=dg.RunConfig(ops={channel.name: config}),

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, ColumnElement, Integer, and_, cast, func, or_
+from sqlalchemy import JSON, and_, or_
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql.dml import Insert
@@ -21,6 +21,7 @@ from sqlalchemy.sql.dml import Insert
 from queue_core.channels import Channel
 from queue_core.outcomes import Outcome, Reason
 from tutormax_pipeline.store.arrival import Arrival, Known, Settlement
+from tutormax_pipeline.store.entry_order import is_after
 from tutormax_pipeline.store.tables import LINEAGE, UtcDateTime, message_ledger, record_table
 
 #: Place of a column in a row, and how its values become text.
@@ -125,7 +126,7 @@ def _upsert(channel: Channel) -> tuple[str, Callable[[Any], tuple[Any, ...]], li
         set_={column.name: new[column.name] for column in table.c if column.name != channel.id_field},
         where=or_(
             new.published_at > old.published_at,
-            and_(new.published_at == old.published_at, _is_after(new.entry_id, old.entry_id)),
+            and_(new.published_at == old.published_at, is_after(new.entry_id, old.entry_id)),
         ),
     )
     names = [column.name for column in table.c if column.name not in (*LINEAGE, "extra")]
@@ -142,16 +143,6 @@ def _upsert(channel: Channel) -> tuple[str, Callable[[Any], tuple[Any, ...]], li
 @cache
 def _ledger_statement() -> str:
     return _sql(insert(message_ledger).on_conflict_do_nothing())
-
-
-def _is_after(one: ColumnElement[str], other: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether one entry id is later; casting to a number reads the digits up to the hyphen."""
-    one_ms, other_ms = cast(one, Integer), cast(other, Integer)
-    return or_(one_ms > other_ms, and_(one_ms == other_ms, _sequence(one) > _sequence(other)))
-
-
-def _sequence(entry_id: ColumnElement[str]) -> ColumnElement[int]:
-    return cast(func.substr(entry_id, func.instr(entry_id, "-") + 1), Integer)
 
 
 def _sql(statement: Insert) -> str:

@@ -105,7 +105,7 @@ stream_sightings = Table(
     metadata,
     Column("channel", Text, primary_key=True),
     Column("entries_added", BigInteger, nullable=False, comment="entries the stream had ever had"),
-    Column("last_entry_id", Text, nullable=False, comment="newest id it had given"),
+    Column("last_entry_id", Text, nullable=False, comment="entries added later have larger ids"),
     Column("seen_at", UtcDateTime, nullable=False),
 )
 

@@ -1,0 +1,82 @@
+"""Who reads a stream, and who seems to have stopped: changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel
+from queue_core.client import RedisClient, answer_of
+
+_NOT_THERE = ("NOGROUP", "ERR no such key", "no such key")
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingConsumer:
+    """A consumer that has not been heard of for longer than a message may take, and holds entries.
+
+    Attributes:
+        name: its name in the group.
+        pending: how many entries it holds.
+        idle_seconds: since it was last heard of.
+    """
+
+    name: str
+    pending: int
+    idle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StrayGroup:
+    """A consumer group that is not the pipeline's; nothing that it has not processed is ever trimmed.
+
+    Attributes:
+        name: its name.
+        pending: entries delivered to it and not acknowledged.
+        waiting: entries it has not had; None where the server does not know.
+    """
+
+    name: str
+    pending: int
+    waiting: int | None
+
+
+def holding_consumers(client: RedisClient, channel: Channel) -> list[HoldingConsumer]:
+    """The consumers that seem dead and hold entries; the next drain takes these over.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    stream, limit_seconds = client.keys.stream(channel), client.settings.worker_max_processing_time_seconds
+    rows = _rows(client, lambda: client.redis.xinfo_consumers(stream, CONSUMER_GROUP))
+    found = [HoldingConsumer(row["name"].decode(), row["pending"], row["idle"] / 1000) for row in rows]
+    return [
+        one
+        for one in found
+        if one.pending and one.idle_seconds > limit_seconds and one.name != RELEASED_CONSUMER
+    ]
+
+
+def stray_groups(client: RedisClient, channel: Channel) -> list[StrayGroup]:
+    """Every group of the channel's stream other than the pipeline's.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    rows = _rows(client, lambda: client.redis.xinfo_groups(client.keys.stream(channel)))
+    groups = [StrayGroup(row["name"].decode(errors="replace"), row["pending"], row["lag"]) for row in rows]
+    return [group for group in groups if group.name != CONSUMER_GROUP]
+
+
+def _rows(client: RedisClient, ask: Callable[[], Any]) -> list[dict[str, Any]]:
+    with client.errors():
+        try:
+            rows: list[dict[str, Any]] = ask()
+        except redis.ResponseError as error:
+            if not answer_of(error).startswith(_NOT_THERE):
+                raise
+            return []
+    return rows
