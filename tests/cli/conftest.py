@@ -68,18 +68,12 @@ def process(environment: dict[str, str], tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def raw(environment: dict[str, str], tmp_path: Path) -> Raw:
-    """Run ``tutormax`` in a process of its own; gives the bytes that it wrote."""
+def raw(environment: dict[str, str]) -> Raw:
+    """Run ``tutormax`` in this process; gives the bytes that it wrote."""
 
     def run(*arguments: str) -> bytes:
-        variables = {**os.environ, **environment}
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            env=variables,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            timeout=90,
-            check=True,
-        ).stdout
+        result = CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout_bytes
 
     return run

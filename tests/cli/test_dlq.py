@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from base64 import b64decode
 
 import pytest
 
 from queue_core import QueueChannels, RedisClient
 from queue_core.outcomes import Reason
-from tests.cli.conftest import Command, Raw
+from tests.cli.conftest import COMMAND, Command, Raw
 from tests.queue.letters import bury
 
 TUTORS = QueueChannels.TUTORS
@@ -130,6 +132,13 @@ def test_raw_gives_the_exact_bytes(client: RedisClient, raw: Raw, body: bytes) -
     (letter_id,) = bury(client, fields={b"message": body, b"trace": b"\x00\xff"})
     assert raw("dlq", "show", letter_id, "--raw") == body
     assert raw("dlq", "show", letter_id, "--field", "trace") == b"\x00\xff"
+
+
+def test_a_pipe_gets_the_exact_bytes_too(environment: dict[str, str], client: RedisClient) -> None:
+    body = b"\xff\r\n\x00" * 100_000
+    (letter_id,) = bury(client, fields={b"message": body})
+    command = [*COMMAND, "dlq", "show", letter_id, "--raw"]
+    assert subprocess.check_output(command, env={**os.environ, **environment}, timeout=90) == body
 
 
 def test_a_letter_without_a_message_says_what_it_has(
