@@ -158,7 +158,7 @@ def times_stored(store: Store) -> dict[str, int]:
         .group_by(ledger.message_id)
     )
     with store.engine.connect() as connection:
-        return dict(connection.execute(query).tuples().all())
+        return dict(map(tuple, connection.execute(query)))
 
 
 def archived(store: Store) -> list[tuple[str, bytes]]:
