@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint format lock bench clean
+.PHONY: help setup up test chaos lint format lock bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ up: setup ## start the pipeline: tutormax up
 # A file's tests stay in one process, because they share its servers.
 test: setup ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+chaos: setup ## break everything around publishers and drains, then check every message
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: setup ## check formatting, style, types, imports between packages, and that Dagster loads
 	$(BIN)/ruff format --check

@@ -89,6 +89,8 @@ def _as_dict(options: Options, result: Result) -> dict[str, object]:
         "publishing_seconds": round(result.publishing_seconds, 1),
         "seconds": round(result.seconds, 1),
         "messages_per_second": round(result.messages / result.seconds),
+        "store_down_seconds": round(result.store_down_seconds, 2),
+        "looks_at_the_books": result.looks,
         "survived": result.survived,
         "missed": result.missed,
         "thrown": result.thrown,
@@ -108,6 +110,8 @@ def _show(options: Options, result: Result) -> None:
         table.add_row(FAULTS[name].what, str(result.survived[name]), missed)
     table.add_row("all", str(result.survived.total()), str(result.missed.total() or ""), style="bold")
     console.print(table)
+    if options.store_down_seconds:
+        console.print(f"The database was away for {result.store_down_seconds:.1f} s in one go.")
     verdict = result.verdict
     console.print(
         f"{result.messages:,} messages acknowledged in {result.publishing_seconds:.1f} s, everything drained "
@@ -116,7 +120,8 @@ def _show(options: Options, result: Result) -> None:
     console.print(
         f"{verdict.entries_added:,} entries = "
         + " + ".join(f"{count:,} {outcome}" for outcome, count in verdict.outcomes.items())
-        + f"; {verdict.rows:,} rows."
+        + f"; {verdict.rows:,} rows. "
+        f"The books were looked at {result.looks} times."
     )
     for violation in verdict.violations:
         console.print(f"[red]{violation.rule}[/]: {violation.count:,}, such as")

@@ -12,6 +12,7 @@ import psutil
 import redis
 
 from queue_core.errors import QueueUnavailableError
+from tests.chaos.audit import Auditor
 from tests.chaos.faults import FAULTS
 from tests.chaos.plan import BATCH, Plan
 from tests.chaos.system import NotNowError, System
@@ -19,10 +20,12 @@ from tests.chaos.verdict import Verdict, judge
 
 #: How often what is due is looked for.
 _LOOK_SECONDS = 0.05
+#: How often the books are looked at while everything runs.
+_AUDIT_SECONDS = 0.5
 #: Longest time for what is left when everything is healed.
 _DRAIN_SECONDS = 600.0
 _PREFIX = "chaos"
-#: When the long outage of ``store_down`` begins.
+#: Load before and after the long outage of ``store_down_seconds``.
 _CALM_SECONDS = 1.0
 
 
@@ -63,6 +66,8 @@ class Result:
         messages: acknowledged to the publishers.
         publishing_seconds: how long they published.
         seconds: until everything was drained.
+        store_down_seconds: longest time for which the database was away.
+        looks: how often the books were looked at.
         crashes: tracebacks of processes that failed by themselves.
     """
 
@@ -73,6 +78,8 @@ class Result:
     messages: int
     publishing_seconds: float
     seconds: float
+    store_down_seconds: float = 0.0
+    looks: int = 0
     crashes: list[str] = field(default_factory=list)
 
     @property
@@ -81,7 +88,7 @@ class Result:
         return not self.verdict.violations and not self.crashes
 
 
-class _Deck:
+class Deck:
     """Faults in an order of chance, each as often as its weight says before any comes again."""
 
     def __init__(self, names: tuple[str, ...], dice: Random) -> None:
@@ -90,6 +97,7 @@ class _Deck:
         self._left: list[str] = []
 
     def draw(self) -> str:
+        """The next one."""
         if not self._left:
             self._left = self._dice.sample(self._all, len(self._all))
         return self._left.pop()
@@ -110,14 +118,17 @@ def run(options: Options, folder: Path) -> Result:
         per_second=pace,
     ) as system:
         started = time.monotonic()
-        survived, missed, thrown = _break_things(system, options)
-        system.heal()
-        system.stop_publishers(timeout_seconds=60)
-        publishing_seconds = time.monotonic() - started
-        drained = _drain_to_the_end(system)
-        seconds = time.monotonic() - started
-        system.stop_drains()
-        verdict = judge(system, drained=drained, forgotten="flushall" in options.faults)
+        with Auditor(system) as auditor:
+            survived, missed, thrown = _break_things(system, options, auditor)
+            system.heal()
+            system.stop_publishers(timeout_seconds=60)
+            publishing_seconds = time.monotonic() - started
+            drained = _drain_to_the_end(system)
+            seconds = time.monotonic() - started
+            system.stop_drains()
+            auditor.look_at_all()
+        forgotten = "flushall" in options.faults
+        verdict = judge(system, drained=drained, alarms=auditor.alarms, forgotten=forgotten)
         return Result(
             verdict,
             survived,
@@ -126,23 +137,25 @@ def run(options: Options, folder: Path) -> Result:
             system.messages_published,
             publishing_seconds,
             seconds,
+            system.longest_lock_seconds,
+            auditor.looks,
             system.nursery.crashes(),
         )
 
 
 def _break_things(
-    system: System, options: Options
+    system: System, options: Options, auditor: Auditor
 ) -> tuple[Counter[str], Counter[str], list[tuple[float, str]]]:
     # Dice of its own: whom a fault hits and how long it takes depends on the moment, the sequence must not.
-    deck, pace = _Deck(options.faults, Random(f"{options.seed} faults")), Random(f"{options.seed} pace")
+    deck, pace = Deck(options.faults, Random(f"{options.seed} faults")), Random(f"{options.seed} pace")
     survived, missed, thrown = Counter[str](), Counter[str](), []
     started = time.monotonic()
     seconds = options.seconds if options.messages is None else None
-    next_fault = started + options.tick_seconds
+    next_fault, next_audit = started + options.tick_seconds, started + _AUDIT_SECONDS
     if options.store_down_seconds:
         system.later(_CALM_SECONDS, lambda: system.lock_store(options.store_down_seconds))
         system.later(_CALM_SECONDS, lambda: system.hide_store(options.store_down_seconds))
-        seconds = _CALM_SECONDS + options.store_down_seconds
+        seconds = _CALM_SECONDS + options.store_down_seconds + _CALM_SECONDS
     while not system.has_published and (seconds is None or time.monotonic() < started + seconds):
         system.tend()
         if options.faults and time.monotonic() >= next_fault:
@@ -154,6 +167,9 @@ def _break_things(
                 survived[name] += 1
             except (NotNowError, redis.RedisError, psutil.NoSuchProcess):
                 missed[name] += 1
+        if time.monotonic() >= next_audit:
+            auditor.look()
+            next_audit = time.monotonic() + _AUDIT_SECONDS
         time.sleep(_LOOK_SECONDS)
     return survived, missed, thrown
 

@@ -7,7 +7,7 @@ the very same time.
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,11 +83,11 @@ class Plan:
 
     def batch(self, publisher: int, number: int) -> Iterator[Planned]:
         """The messages of a publisher's so-many-th batch."""
-        channel = _CHANNELS[zlib.crc32(b"%d channel %d" % (self.seed, number)) % len(_CHANNELS)]
+        channel = _CHANNELS[_chance("channel", self.seed, number) % len(_CHANNELS)]
         for place in range(number * BATCH, (number + 1) * BATCH):
             # The same record for all publishers, so that they overwrite each other.
-            chance = zlib.crc32(b"%d record %d" % (self.seed, place))
-            own = zlib.crc32(b"%d own %d %d" % (self.seed, publisher, place))
+            chance = _chance("record", self.seed, place)
+            own = _chance("own", self.seed, publisher, place)
             moment = _START + timedelta(milliseconds=place - own % _LATENESS_MS * (own % 3 == 0))
             poison, reason = None, None
             if own / 2**32 < self.poison_share:
@@ -136,3 +136,8 @@ def record_of(planned: Planned) -> dict[str, Any]:
     if channel is QueueChannels.FEEDBACK:
         data["rating"] = 4.5
     return data
+
+
+def _chance(*of: object) -> int:
+    """A number below 2^32 that looks random and is always the same for the same things."""
+    return int.from_bytes(hashlib.blake2b(repr(of).encode(), digest_size=4).digest())

@@ -62,6 +62,9 @@ class System:
         publishers: publisher processes at a time.
         batches: that each publisher is to publish.
         per_second: messages of each publisher; 0 is as many as it can.
+
+    Attributes:
+        longest_lock_seconds: longest time for which the store was locked from outside.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class System:
         per_second: float = 0,
     ) -> None:
         self.plan, self.dice, self.folder = plan, dice, folder
+        self.longest_lock_seconds = 0.0
         (folder / _STORE_FOLDER).mkdir()
         self.store_path = folder / _STORE_FOLDER / "store.db"
         self._lead_to(_STORE_FOLDER)
@@ -140,7 +144,7 @@ class System:
             _, _, action = heapq.heappop(self._later)
             try:
                 action()
-            except redis.RedisError:
+            except (redis.RedisError, NotNowError):
                 self.later(0.2, action)
         self.drains = [one if one.is_running() else self._start_drain() for one in self.drains]
         for number, one in enumerate(self.publishers):
@@ -169,7 +173,13 @@ class System:
         except sqlite3.OperationalError as error:
             holder.close()
             raise NotNowError("somebody holds the lock") from error
-        self.later(seconds, holder.close)
+        since = time.monotonic()
+
+        def release() -> None:
+            holder.close()
+            self.longest_lock_seconds = max(self.longest_lock_seconds, time.monotonic() - since)
+
+        self.later(seconds, release)
 
     def hide_store(self, seconds: float) -> None:
         """Make the store's folder lead nowhere for a while: nobody can open the file anew."""
@@ -182,7 +192,8 @@ class System:
             return [snapshot(client, channel) for channel in QueueChannels.all()]
 
     def stop_publishers(self, timeout_seconds: float) -> None:
-        """Let each publisher bring its batch to an end."""
+        """Let each publisher bring its batch to an end, and start none anew."""
+        self._batches = 0
         _terminate(self.publishers)
         _, alive = psutil.wait_procs(self.publishers, timeout_seconds)
         assert not alive, f"publishers did not end: {alive}"

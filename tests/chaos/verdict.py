@@ -7,7 +7,7 @@ breaks it. Memory stays flat: everything streams through tables.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -167,12 +167,15 @@ class Verdict:
             self.violations.append(Violation(rule, len(examples), tuple(examples[:_EXAMPLES])))
 
 
-def judge(system: System, *, drained: bool = True, forgotten: bool = False) -> Verdict:
+def judge(
+    system: System, *, drained: bool = True, alarms: Sequence[str] = (), forgotten: bool = False
+) -> Verdict:
     """Compare everything; nothing may publish or drain meanwhile.
 
     Args:
         system: at rest.
         drained: whether it came to rest by itself.
+        alarms: what the pipeline's own books said where they did not balance.
         forgotten: whether the server forgot what it had: then what is stored must be right, what was in
             the server may be missing, and the books must not balance.
     """
@@ -196,10 +199,12 @@ def judge(system: System, *, drained: bool = True, forgotten: bool = False) -> V
     if not drained:
         verdict.found("something was left when everything was healed", ["see waiting and pending"])
     if forgotten:
-        if not verdict.alarm:
+        if not verdict.alarm or not alarms:
             verdict.found("the server forgot everything, and the books balance", ["all channels"])
-    elif verdict.alarm:
+        return verdict
+    if verdict.alarm:
         verdict.found("the books do not balance", _accounts(system, verdict))
+    verdict.found("the pipeline's books raised a false alarm", list(alarms))
     return verdict
 
 
@@ -270,9 +275,6 @@ def _balance(system: System, database: sqlite3.Connection, verdict: Verdict) -> 
                 "scheduled for retry": seen.scheduled,
                 "attempts on record": client.redis.hlen(keys.processing(channel)),
                 "letters not counted": abs(letters - seen.dead),
-                "consumers that hold something": sum(
-                    one["pending"] > 0 for one in client.redis.xinfo_groups(keys.stream(channel))
-                ),
             }
             verdict.found("left behind", [f"{channel}: {n} {what}" for what, n in left.items() if n])
 
