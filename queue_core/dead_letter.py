@@ -37,8 +37,8 @@ MAX_REDRIVES = 5
 
 #: Which letters: a filter, or ids.
 Chosen = LetterFilter | Iterable[str]
-#: Whether a message is fit for its channel: a ``Rejection`` says that it is not.
-Check = Callable[[Channel, Message], object]
+#: Why a message is not fit for its channel; None where it is.
+Check = Callable[[Channel, Message], Rejection | None]
 
 #: Arguments of a script: keys, then the others.
 _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
@@ -187,9 +187,10 @@ class DeadLetters:
             LetterGoneError: it is not there.
             EditRefusedError: the message cannot be edited, or would still fail. Nothing moved.
             QueueFullError: there is no room in the channel's queue. Nothing moved.
+            ValueError: ``who`` or ``why`` is empty.
         """
         letter = self.get(letter_id)
-        body, archive = self._edited(letter, patch), self._kept_in()
+        body, archive = self._edited(letter, patch), self._archive_for(who, why)
         receipt = archive.keep([letter], ArchiveAction.EDITED, who=who, why=why)
         replies = self._move("redrive", [self._redrive_call(letter, body)])
         self._raise_first(replies)
@@ -220,8 +221,9 @@ class DeadLetters:
 
         Raises:
             QueueUnavailableError: Redis is away; what was discarded until then stays so.
+            ValueError: ``who`` or ``why`` is empty.
         """
-        wanted, report, archive = LetterFilter.of(chosen), DiscardReport(dry_run), self._kept_in()
+        wanted, report, archive = LetterFilter.of(chosen), DiscardReport(dry_run), self._archive_for(who, why)
         keys = [self._client.keys.dead_letter, self._client.keys.dead_letter_counts]
         for page in self._pages(wanted, bodies=not dry_run):
             report.stopped = stop()
@@ -302,7 +304,9 @@ class DeadLetters:
             )
         return body
 
-    def _kept_in(self) -> LetterArchive:
+    def _archive_for(self, who: str, why: str) -> LetterArchive:
+        if not who.strip() or not why.strip():
+            raise ValueError("who discards or edits a letter, and why, must be said: neither may be empty")
         if self._archive is None:
             raise ConfigurationError(
                 "Letters are edited and discarded only with an archive: give DeadLetters one."
@@ -337,7 +341,7 @@ def _tally(report: RedriveReport, letters: Sequence[DeadLetter], replies: Sequen
         if reply == b"gone":
             report.gone += 1
         elif reply == b"full":
-            report.full[letter.channel] += 1
+            report.full[letter.channel] = report.full.get(letter.channel, 0) + 1
         elif not isinstance(reply, Exception):
             report.redriven += 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -26,7 +25,7 @@ class RedriveReport:
     gone: int = 0
     capped: int = 0
     unredrivable: int = 0
-    full: Counter[str] = field(default_factory=Counter)
+    full: dict[str, int] = field(default_factory=dict)
     left: int = 0
     stopped: bool = False
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import attrgetter
 from types import TracebackType
 from typing import Self
 
@@ -181,7 +182,9 @@ class Batches:
         lost = [Entry(entry_id, {}, deleted=True) for entry_id in claimed.lost]
         if not (claimed.new or claimed.left or lost):
             self._next_look = time.monotonic() + _LOOK_SECONDS
-        self._left_behind.extend(claimed.left)
+        # What was in hand when a process ended comes last. Should it be deadly, its neighbours are stored by
+        # then; should it not be, it is not the first in hand again when the next process is ended.
+        self._left_behind.extend(sorted(claimed.left, key=attrgetter("deliveries")))
         self._take_room(len(claimed.new) + len(claimed.left) + len(lost))
         return [*claimed.new, *lost]
 

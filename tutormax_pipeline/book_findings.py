@@ -31,8 +31,8 @@ def _rewound(books: Books) -> list[Finding]:
             books,
             "stream_began_anew",
             f"The stream began anew, or fell back to an older state, after {seen} (FLUSHALL, DEL, or a "
-            f"restore): {_entries(lost)} of what it held are lost, and those published after {seen} and "
-            "before that cannot be counted.",
+            f"restore). Lost of what it held: {_entries(lost)}; what was published between {seen} and then "
+            "cannot be counted.",
             f"Find out who deleted it. Publish again what was published since {seen} and what then waited, "
             f"under the same message ids; then {_write_off(books)}.",
         )
@@ -46,8 +46,8 @@ def _unrecorded(books: Books) -> list[Finding]:
         _finding(
             books,
             "not_in_ledger",
-            f"{_entries(len(books.unrecorded))} in the stream are acknowledged, and the ledger does not "
-            "have them: rows were deleted, the store is an older copy, or another program acknowledged them.",
+            f"{_entries(len(books.unrecorded))} acknowledged in the stream and missing from the ledger: rows "
+            "were deleted, the store is an older copy, or another program acknowledged without storing.",
             "Run 'tutormax doctor --repair': it puts them back, and the next drain settles them.",
             books.unrecorded,
         )
@@ -62,8 +62,8 @@ def _missing(books: Books) -> list[Finding]:
         _finding(
             books,
             "deleted_unread",
-            f"{_entries(missing)} are neither in the stream nor in the ledger: somebody deleted them before "
-            "they were processed (XTRIM, XDEL, a publisher with MAXLEN), or their ledger rows were lost.",
+            f"{_entries(missing)} missing from both the stream and the ledger: deleted by somebody before "
+            "being processed (XTRIM, XDEL, a publisher with MAXLEN), or their ledger rows were lost.",
             "Find out who deleted them, and publish them again under the same message ids; then "
             f"{_write_off(books)}.",
         )
@@ -91,8 +91,8 @@ def _deleted_pending(books: Books) -> list[Finding]:
         _finding(
             books,
             "deleted_pending",
-            f"{_entries(len(books.deleted_pending))} were deleted from the stream (XTRIM, XDEL) while they "
-            "were being processed.",
+            f"{_entries(len(books.deleted_pending))} deleted from the stream (XTRIM, XDEL) by somebody while "
+            "being processed.",
             "Find out who deleted them. A drain that still holds them settles them; else the next one "
             "records them as lost.",
             books.deleted_pending,
@@ -107,8 +107,8 @@ def _lost(books: Books) -> list[Finding]:
         _finding(
             books,
             "lost",
-            f"{_entries(books.lost_unacknowledged)} are recorded as lost: they were deleted from the stream "
-            "before they were processed.",
+            f"{_entries(books.lost_unacknowledged)} recorded as lost: deleted from the stream by somebody "
+            "before being processed.",
             "Publish them again under the same message ids (message_ledger has their entry ids); then "
             f"{_write_off(books)}.",
         )

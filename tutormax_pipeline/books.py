@@ -104,8 +104,8 @@ def look(client: RedisClient, store: Store, channel: Channel, now: datetime) -> 
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
-    books, census = _look(client, store, channel, now)
-    if not books.rewound:
+    books, census, seen = _look(client, store, channel, now)
+    if not books.rewound and (seen is None or seen.added != census.added):
         ledger.remember(store, channel, ledger.Sighting(census.added, census.horizon, now))
     return books
 
@@ -141,13 +141,19 @@ def write_off(
         The books as they were before.
 
     Raises:
-        StoreError: somebody else adjusted the books at the same time; nothing was recorded.
+        StoreError: nothing was recorded, because something can be repaired first, or because somebody else
+            adjusted the books at the same time.
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
-    books, census = _look(client, store, channel, now)
+    books, census, _ = _look(client, store, channel, now)
     if books.balanced and not books.lost_unacknowledged:
         return books
+    if books.unrecorded:
+        raise StoreError(
+            f"Of {channel}, {len(books.unrecorded):,} can be put back, and would then count twice. "
+            f"Run 'tutormax doctor --repair' and 'tutormax drain {channel}' first."
+        )
     # What the stream carried from before it began anew is not seen by later looks.
     entries = -(books.difference - books.carried)
     recorded = ledger.adjust(
@@ -165,7 +171,9 @@ def write_off(
     return books
 
 
-def _look(client: RedisClient, store: Store, channel: Channel, now: datetime) -> tuple[Books, Census]:
+def _look(
+    client: RedisClient, store: Store, channel: Channel, now: datetime
+) -> tuple[Books, Census, ledger.Sighting | None]:
     seen = ledger.sighting(store, channel)
     since = seen.horizon if seen else ZERO
     census = take_census(client, channel, since)
@@ -193,7 +201,7 @@ def _look(client: RedisClient, store: Store, channel: Channel, now: datetime) ->
     )
     if not books.balanced:
         books = replace(books, unrecorded=_unrecorded(client, store, census))
-    return books, census
+    return books, census, seen
 
 
 def _is_rewound(census: Census, seen: ledger.Sighting, known_since: int) -> bool:

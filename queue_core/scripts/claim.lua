@@ -30,14 +30,21 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', retries, '-inf', now_ms, 'LIMIT'
   redis.call('ZREM', retries, id)
 end
 
-local scheduled, start = redis.call('ZCARD', retries), '-'
+-- What was begun alone, and left again, comes last: it may be what ends its processes.
+local scheduled, start, suspects = redis.call('ZCARD', retries), '-', {}
 while #entries + #lost < most do
   local page = redis.call('XPENDING', stream, group, 'IDLE', ARGV[3], start, '+', most)
   for _, pending in ipairs(page) do
     if #entries + #lost == most then break end
-    if scheduled == 0 or not redis.call('ZSCORE', retries, pending[1]) then take(pending) end
+    if scheduled == 0 or not redis.call('ZSCORE', retries, pending[1]) then
+      if pending[4] > 1 then suspects[#suspects + 1] = pending else take(pending) end
+    end
   end
   if #page < most then break end
   start = '(' .. page[#page][1]
+end
+for _, pending in ipairs(suspects) do
+  if #entries + #lost == most then break end
+  take(pending)
 end
 return {entries, deliveries, failures, lost}

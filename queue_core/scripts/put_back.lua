@@ -3,6 +3,7 @@
 -- KEYS[1] stream
 -- ARGV[1] group  ARGV[2] consumer that holds what is put back  ARGV[3...] entry ids
 -- Returns how many it put back: those that are in the stream, were delivered and are not pending.
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local delivered = nil
 for _, found in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local fields = {}

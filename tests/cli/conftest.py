@@ -17,6 +17,7 @@ from tutormax_pipeline.cli import main
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
+Raw = Callable[..., bytes]
 
 COMMAND = [sys.executable, "-c", "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"]
 
@@ -62,5 +63,17 @@ def process(environment: dict[str, str], tmp_path: Path) -> Command:
             check=False,
         )
         return Done(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def raw(environment: dict[str, str]) -> Raw:
+    """Run ``tutormax`` in this process; gives the bytes that it wrote."""
+
+    def run(*arguments: str) -> bytes:
+        result = CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout_bytes
 
     return run

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core.census import put_back
 from queue_core.channels import CONSUMER_GROUP
 from queue_core.entry import Entry
 from queue_core.outcomes import Outcome
@@ -16,7 +17,8 @@ from tests.pipeline.conftest import Drain, ledger, publish, rows
 from tutormax_pipeline import books as bookkeeping
 from tutormax_pipeline.book_findings import explain
 from tutormax_pipeline.books import Books
-from tutormax_pipeline.store import Arrival, Store
+from tutormax_pipeline.store import Arrival, Store, StoreError
+from tutormax_pipeline.store.books import adjust
 from tutormax_pipeline.store.tables import book_adjustments, message_ledger
 
 TUTORS = QueueChannels.TUTORS
@@ -320,8 +322,6 @@ def test_only_a_hundred_entries_are_named(
 def test_what_does_not_need_it_is_not_put_back(
     client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer, drained: Drain
 ) -> None:
-    from queue_core.census import put_back  # noqa: PLC0415
-
     publish(publisher, 3)
     (held,) = consumer.read(TUTORS, 1)
     waiting = stream_ids(client)[-1].decode()
@@ -362,4 +362,29 @@ def test_an_adjustment_is_kept_with_who_and_why_and_made_only_where_there_is_one
         query = select(columns.channel, columns.entries, columns.who, columns.why)
         assert [tuple(row) for row in connection.execute(query)] == [("tutors", -3, "an operator", "a test")]
     drained()
+    assert look().balanced
+
+
+def test_what_can_be_repaired_is_not_written_off(
+    store: Store, publisher: MessagePublisher, drained: Drain, look: Look, write_off: Look
+) -> None:
+    publish(publisher, 4)
+    drained()
+    lose_rows(store, 1)
+    with pytest.raises(StoreError, match=r"Of tutors, 1 can be put back.*tutormax doctor --repair"):
+        write_off()
+    assert (look().difference, look().adjustments_made) == (1, 0)
+
+
+def test_of_two_operators_who_write_off_at_once_one_is_refused(
+    client: RedisClient, store: Store, publisher: MessagePublisher, look: Look
+) -> None:
+    publish(publisher, 4)
+    client.redis.xdel(client.keys.stream(TUTORS), *stream_ids(client)[:3])
+    now, books = datetime.now(UTC), look()
+    first, second = (
+        adjust(store, TUTORS, -3, who="x", why="y", recorded_at=now, adjustments_made=books.adjustments_made)
+        for _ in range(2)
+    )
+    assert (first, second) == (True, False)
     assert look().balanced

@@ -242,3 +242,17 @@ def test_what_a_stopped_drain_took_over_and_did_not_begin_keeps_its_deliveries(
     turns = iter([False, True])
     assert drained(stop=lambda: next(turns, True)).messages == 1
     assert [one.deliveries for one in died.get_pending_messages(TUTORS)] == [1, 1]
+
+
+def test_those_delivered_more_often_come_after_those_delivered_less_often(
+    client: RedisClient, store: Store, publisher: MessagePublisher, drained: Drain
+) -> None:
+    publish(publisher, 3)
+    died = MessageConsumer(client, "died")
+    died.create_consumer_group(TUTORS)
+    first, *_ = died.read(TUTORS, 3)
+    died.begin(TUTORS, [first])
+    reclaim(client, TUTORS, consumer="died", min_idle_ms=0)
+    turns = iter([False, False, True])
+    assert drained(stop=lambda: next(turns, True)).messages == 2
+    assert [one.entry_id for one in died.get_pending_messages(TUTORS)] == [first.id]

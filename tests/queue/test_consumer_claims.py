@@ -192,3 +192,14 @@ def test_one_who_never_read_may_leave_and_leave_again(client: RedisClient, consu
     assert consumer.leave(TUTORS) is True
     assert consumer.leave(TUTORS) is True
     assert consumers(client) == set()
+
+
+def test_what_was_begun_and_left_is_taken_over_after_everything_else(
+    publisher: MessagePublisher, consumer: MessageConsumer, other: MessageConsumer
+) -> None:
+    publish(publisher, 5)
+    entries = consumer.read(TUTORS, 5)
+    consumer.begin(TUTORS, entries[:2])
+    ids = [entry.id for entry in entries]
+    assert [entry.id for entry in other.claim(TUTORS, 2, min_idle_ms=0).left] == ids[2:4]
+    assert [entry.id for entry in other.claim(TUTORS, 9, min_idle_ms=0).left] == [*ids[2:], *ids[:2]]

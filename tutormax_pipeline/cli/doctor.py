@@ -74,7 +74,7 @@ def _mend(client: RedisClient, found: Diagnosis) -> list[str]:
     for books in found.books:
         if books.unrecorded:
             count = repair(client, books)
-            done.append(f"Put back {count:,} entries of {books.channel}: the next drain settles them.")
+            done.append(f"Put back of {books.channel}, for the next drain to settle: {count:,}.")
     counts = letter_counts(client)
     if counts.letters != counts.counted:
         done.append(f"Counted the dead letters anew: {recount_letters(client).total():,}.")
@@ -85,8 +85,8 @@ def _written_off(before: Books) -> str:
     if before.balanced and not before.lost_unacknowledged:
         return f"The books of {before.channel} balance; there was nothing to write off."
     return (
-        f"Wrote off a difference of {before.difference:,} entries of {before.channel}, and acknowledged "
-        f"{before.lost_unacknowledged:,} recorded as lost."
+        f"Wrote off for {before.channel}: a difference of {before.difference:,}; recorded as lost, and now "
+        f"acknowledged: {before.lost_unacknowledged:,}."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from queue_core import QueueError
+from tutormax_pipeline.cli.dlq import dlq
 from tutormax_pipeline.cli.doctor import doctor
 from tutormax_pipeline.cli.drain import drain
 from tutormax_pipeline.cli.publish import publish
@@ -37,5 +38,5 @@ def main() -> None:
     """From TutorMax's queues into tables people trust."""
 
 
-for command in (up, publish, drain, status, doctor):
+for command in (up, publish, drain, status, dlq, doctor):
     main.add_command(command)

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from queue_core import Channel, MessagePublisher, RedisClient
 from queue_core.errors import InvalidMessageError, PublishError, QueueError
 from queue_core.outcomes import Message, Rejection
 from queue_core.serializer import deserialize
 from tutormax_pipeline.cli.channel_argument import ChannelType
+from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.cli.record_files import Line, opened, read_lines
 from tutormax_pipeline.records import record_class, validate
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
@@ -46,7 +45,7 @@ def publish(  # noqa: PLR0917 - click passes them by name
     with RedisClient(redis_settings(PipelineSettings.load())) as client, opened(file) as raw:
         lines = read_lines(raw, record_class(channel), is_csv=is_csv)
         sender = _Sender(client, channel, envelopes=envelopes, check=not no_check)
-        with _progress(as_json) as progress:
+        with progress_bar(quiet=as_json) as progress:
             task = progress.add_task(f"to {channel}", total=None)
             try:
                 while chunk := _take(lines):
@@ -100,17 +99,6 @@ class _Sender:
 
 def _take(lines: Iterator[Line]) -> list[Line]:
     return [line for _, line in zip(range(_CHUNK), lines, strict=False)]
-
-
-def _progress(quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=quiet or not sys.stderr.isatty(),
-    )
 
 
 def _report(channel: Channel, published: int, refused: list[tuple[int, str]]) -> None:

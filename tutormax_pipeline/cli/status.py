@@ -11,6 +11,7 @@ from rich.table import Table
 
 from queue_core import QueueChannels, RedisClient
 from queue_core.monitor import ChannelSnapshot, snapshot
+from tutormax_pipeline.cli.age import age
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 from tutormax_pipeline.store import Store
 
@@ -46,7 +47,7 @@ def _table(found: list[tuple[ChannelSnapshot, int]], address: str) -> Table:
             _coloured(f"{one.pending:,}", "yellow", when=one.pending > 0),
             f"{one.scheduled:,}",
             _coloured(f"{one.dead:,}", "red", when=one.dead > 0),
-            _age(one.oldest_unprocessed_age_seconds),
+            age(one.oldest_unprocessed_age_seconds),
             f"{rows:,}",
         )
     return table
@@ -54,12 +55,3 @@ def _table(found: list[tuple[ChannelSnapshot, int]], address: str) -> Table:
 
 def _coloured(text: str, colour: str, *, when: bool) -> str:
     return f"[{colour}]{text}[/]" if when else text
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

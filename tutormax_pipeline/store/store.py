@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 
 from queue_core.channels import Channel
@@ -93,6 +94,27 @@ class Store:
         with store_errors(self.address), self.engine.connect() as connection:
             found = {Outcome(outcome): int(count) for outcome, count in connection.execute(query)}
         return {outcome: found.get(outcome, 0) for outcome in Outcome}
+
+    @contextmanager
+    def transaction(self, effect: str) -> Iterator[Connection]:
+        """One transaction that writes; ``effect`` names its failpoints.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        with store_errors(self.address), self._writing() as connection:
+            yield connection
+            passing(f"{effect}:before")
+        passing(f"{effect}:after")
+
+    def read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """The rows of a query.
+
+        Raises:
+            StoreUnavailableError: the database cannot be read now.
+        """
+        with store_errors(self.address), self.engine.connect() as connection:
+            return connection.execute(query).all()
 
     def close(self) -> None:
         """Close every connection."""

@@ -1,0 +1,35 @@
+"""What the commands about dead letters work on."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from queue_core import RedisClient
+from queue_core.dead_letter import DeadLetters
+from tutormax_pipeline.letters import dead_letters
+from tutormax_pipeline.settings import PipelineSettings, redis_settings
+from tutormax_pipeline.store import Store
+
+
+@contextmanager
+def opened_letters(*, archived: bool = False) -> Iterator[DeadLetters]:
+    """The dead letters of the queues in force; with the store where something is to be archived."""
+    settings = PipelineSettings.load()
+    with ExitStack() as stack:
+        client = stack.enter_context(RedisClient(redis_settings(settings)))
+        store = None
+        if archived:
+            timeout = settings.store_timeout_seconds
+            store = stack.enter_context(Store.open(settings.store_address, timeout_seconds=timeout))
+        yield dead_letters(client, store)
+
+
+def login_name() -> str:
+    """Who gives the command; the number of the user where the system knows no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
