@@ -5,12 +5,15 @@ Run by ``warm.py`` in a process of its own, which ends at a failpoint.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
-from queue_core.dead_letter import LetterFilter
+from queue_core.dead_letter import DeadLetters, LetterFilter
+from queue_core.letter import DeadLetter
+from queue_core.letter_archive import ArchiveAction, ArchiveReceipt
 from queue_core.letter_counts import recount_letters
 from queue_core.outcomes import Message, Reason, Rejection
 from queue_core.reclaim import reclaim
@@ -21,6 +24,7 @@ from tutormax_pipeline.letters import dead_letters
 from tutormax_pipeline.maintenance import maintain_all
 from tutormax_pipeline.records import Record
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.archive import StoreArchive
 from tutormax_pipeline.store.tables import message_ledger
 
 TUTORS = QueueChannels.TUTORS
@@ -100,10 +104,26 @@ def _die_holding(client: RedisClient, store: Store) -> None:
 def _work_on_letters(client: RedisClient, store: Store) -> None:
     letters = dead_letters(client, store)
     letters.redrive(LetterFilter(text=JUNK[1]), dry_run=False, max_redrives=9)
-    letters.discard(LetterFilter(text=JUNK[2]), who="operator", why="nobody misses it", dry_run=False)
+    slower = DeadLetters(client, archive=_Overtaken(client, store))
+    slower.discard(LetterFilter(text=JUNK[2]), who="operator", why="nobody misses it", dry_run=False)
     for letter in letters.iterate(LetterFilter(reason=Reason.INVALID)):
         letters.edit(letter.id, {"rating": 5}, who="operator", why="a slip of the pen")
     recount_letters(client)
+
+
+class _Overtaken(StoreArchive):
+    """Just after letters are archived by one operator, another discards them."""
+
+    def __init__(self, client: RedisClient, store: Store) -> None:
+        super().__init__(store)
+        self._faster = DeadLetters(client, archive=StoreArchive(store))
+
+    def keep(
+        self, letters: Sequence[DeadLetter], action: ArchiveAction, *, who: str, why: str
+    ) -> ArchiveReceipt:
+        receipt = super().keep(letters, action, who=who, why=why)
+        self._faster.discard([letter.id for letter in letters], who="faster", why=why, dry_run=False)
+        return receipt
 
 
 def _lose_a_ledger_row(client: RedisClient, store: Store) -> None:

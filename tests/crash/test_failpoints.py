@@ -41,7 +41,7 @@ SIDE_EFFECTS = {
     "write": ["commit"],
     "ack": ["acknowledge"],
     "retry": ["retry", "claim", "begin"],
-    "dead-letter": ["dead_letter", "discard", "archive", "set_letter_counts"],
+    "dead-letter": ["dead_letter", "discard", "archive", "withdraw", "set_letter_counts"],
     "redrive": ["redrive"],
     "reclaim": ["reclaim", "release", "leave"],
     "trim": ["trim", "forget_settled", "remove_dead_consumers", "prune_ledger", "refresh_statistics"],

@@ -23,11 +23,13 @@ _WRITES = {
 _READ_ONLY = "redis"
 
 
-def sources() -> Iterator[Path]:
-    for package in ("queue_core", "tutormax_pipeline"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if path.relative_to(ROOT).as_posix() not in _ELSEWHERE:
-                yield path
+def sources() -> list[Path]:
+    return [
+        path
+        for package in ("queue_core", "tutormax_pipeline")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.relative_to(ROOT).as_posix() not in _ELSEWHERE
+    ]
 
 
 def is_redis_write(node: ast.AST) -> bool:
