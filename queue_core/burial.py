@@ -14,8 +14,8 @@ def bury(client: RedisClient, group: str, consumer: str, channel: Channel, lette
     """Move pending entries to the dead letter stream, each atomically with its acknowledgement.
 
     Returns:
-        How many were moved. An entry that is no longer pending (somebody else settled it) is not moved,
-        so that doing this twice leaves one letter.
+        How many were moved. An entry that is no longer pending (somebody else settled it), or that was
+        moved before its group was made anew, is not: doing this twice leaves one letter.
     """
     keys = client.keys
     script_keys = [
@@ -24,6 +24,7 @@ def bury(client: RedisClient, group: str, consumer: str, channel: Channel, lette
         keys.dead_letter_counts,
         keys.retry(channel),
         keys.processing(channel),
+        keys.buried(channel),
     ]
     moved = 0
     for letter in letters:

@@ -99,6 +99,14 @@ class Keys:
         """Hash: entry id -> attempts so far."""
         return f"{self.stream(channel)}:processing"
 
+    def buried(self, channel: Channel) -> str:
+        """Sorted set: entries that were moved to the dead letters, scored by their time in ms.
+
+        A group that was gone and made again delivers them once more; they are not moved twice. Swept
+        as the entries are trimmed.
+        """
+        return f"{self.stream(channel)}:buried"
+
     @property
     def dead_letter(self) -> str:
         """Stream of the dead letters of all channels."""

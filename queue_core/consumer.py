@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 #: Longest time until a retry, and the range of the factor that spreads retries which failed together.
 LONGEST_RETRY_DELAY_MS = 60_000
 _JITTER = (0.75, 1.25)
+#: Bytes of messages that are taken over at once: what made one process run out of memory fits the next one.
+MOST_CLAIMED_BYTES = 33_554_432
 #: Answer of ``scripts/retry.lua`` where nothing is left to try.
 _EXHAUSTED = -1
 
@@ -198,7 +200,14 @@ class MessageConsumer:
             if entries or left_ms <= longest_ms:
                 return entries
 
-    def claim(self, channel: Channel, count: int, *, min_idle_ms: int | None = None) -> Claimed:
+    def claim(
+        self,
+        channel: Channel,
+        count: int,
+        *,
+        min_idle_ms: int | None = None,
+        most_bytes: int = MOST_CLAIMED_BYTES,
+    ) -> Claimed:
         """Take over what is to be tried again: retries that are due, then what another consumer left.
 
         Args:
@@ -206,11 +215,12 @@ class MessageConsumer:
             count: most entries.
             min_idle_ms: what was delivered longer ago than this counts as left;
                 ``REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS`` when not given.
+            most_bytes: ends with the entry that reaches this.
         """
         if min_idle_ms is None:
             min_idle_ms = int(self.client.settings.worker_max_processing_time_seconds * 1000)
         taken, deliveries, failures, lost = self._group.run(
-            "claim", channel, self._group.entry_keys(channel), [self.name, min_idle_ms, count]
+            "claim", channel, self._group.entry_keys(channel), [self.name, min_idle_ms, count, most_bytes]
         )
         self._attempted.update(
             entry_id.decode() for (entry_id, _), n in zip(taken, failures, strict=True) if n

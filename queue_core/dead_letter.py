@@ -11,20 +11,19 @@ and the other's report counts it as gone. A letter's format is in ``letter``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from queue_core.burial import bury
 from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient
 from queue_core.errors import ConfigurationError, EditRefusedError, LetterGoneError, QueueFullError
-from queue_core.failpoints import around
 from queue_core.letter import DeadLetter, Letter
 from queue_core.letter_archive import ArchiveAction, LetterArchive
 from queue_core.letter_edit import edited
 from queue_core.letter_filter import LetterFilter
 from queue_core.letter_groups import LetterGroup, grouped
+from queue_core.letter_moves import Move, MoveOutcome, move_back, raise_first, remove
 from queue_core.letter_pages import PAGE_LETTERS, pages, pages_of
 from queue_core.letter_reports import DiscardReport, RedriveReport
 from queue_core.outcomes import Message, Rejection
@@ -39,9 +38,6 @@ MAX_REDRIVES = 5
 Chosen = LetterFilter | Iterable[str]
 #: Why a message is not fit for its channel; None where it is.
 Check = Callable[[Channel, Message], Rejection | None]
-
-#: Arguments of a script: keys, then the others.
-_Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 
 _ALL = LetterFilter()
 
@@ -158,10 +154,10 @@ class DeadLetters:
             if dry_run:
                 report.redriven += len(ready)
             else:
-                replies = self._move("redrive", [self._redrive_call(letter) for letter in ready])
-                _tally(report, ready, replies)
+                moves = move_back(self._client, ready)
+                _tally(report, moves)
                 progress(report)
-                self._raise_first(replies)
+                raise_first(self._client, moves)
                 pace.wait(report.redriven, stop)
         report.left = self.count(wanted)
         return report
@@ -192,12 +188,13 @@ class DeadLetters:
         letter = self.get(letter_id)
         body, archive = self._edited(letter, patch), self._archive_for(who, why)
         receipt = archive.keep([letter], ArchiveAction.EDITED, who=who, why=why)
-        replies = self._move("redrive", [self._redrive_call(letter, body)])
-        self._raise_first(replies)
-        if replies[0] in (b"gone", b"full"):
+        moves = move_back(self._client, [letter], body=body)
+        raise_first(self._client, moves)
+        (move,) = moves
+        if move.outcome is not MoveOutcome.MOVED:
             archive.withdraw(receipt, [letter_id])
-            raise _gone(letter_id) if replies[0] == b"gone" else self._full(letter)
-        return str(replies[0].decode())
+            raise _gone(letter_id) if move.outcome is MoveOutcome.GONE else self._full(letter)
+        return move.entry_id
 
     def discard(
         self,
@@ -224,7 +221,6 @@ class DeadLetters:
             ValueError: ``who`` or ``why`` is empty.
         """
         wanted, report, archive = LetterFilter.of(chosen), DiscardReport(dry_run), self._archive_for(who, why)
-        keys = [self._client.keys.dead_letter, self._client.keys.dead_letter_counts]
         for page in self._pages(wanted, bodies=not dry_run):
             report.stopped = stop()
             if report.stopped:
@@ -233,13 +229,13 @@ class DeadLetters:
                 report.discarded += len(page)
             elif page:
                 receipt = archive.keep(page, ArchiveAction.DISCARDED, who=who, why=why)
-                replies = self._move("discard", [(keys, [letter.id, letter.channel]) for letter in page])
-                gone = [letter.id for letter, reply in zip(page, replies, strict=True) if reply == 0]
+                moves = remove(self._client, page)
+                gone = [move.letter.id for move in moves if move.outcome is MoveOutcome.GONE]
                 archive.withdraw(receipt, gone)
                 report.gone += len(gone)
-                report.discarded += sum(reply == 1 for reply in replies)
+                report.discarded += sum(move.outcome is MoveOutcome.MOVED for move in moves)
                 progress(report)
-                self._raise_first(replies)
+                raise_first(self._client, moves)
         report.left = self.count(wanted)
         return report
 
@@ -256,29 +252,6 @@ class DeadLetters:
         )
         for page in read:
             yield [letter for letter in page if wanted.matches(letter, now)]
-
-    def _move(self, script: str, calls: Sequence[_Call]) -> list[Any]:
-        """One script for each letter, in one round trip; each reply may be an error."""
-        if not calls:
-            return []
-        pipeline = self._client.pipeline()
-        for keys, args in calls:
-            self._client.script(script)(keys=keys, args=args, client=pipeline)
-        with self._client.errors(), around(script):
-            replies: list[Any] = pipeline.execute(raise_on_error=False)
-        return replies
-
-    def _raise_first(self, replies: Iterable[Any]) -> None:
-        for reply in replies:
-            if isinstance(reply, Exception):
-                with self._client.errors():
-                    raise reply
-
-    def _redrive_call(self, letter: DeadLetter, body: bytes | None = None) -> _Call:
-        keys, channel = self._client.keys, QueueChannels.find(letter.channel)
-        args: list[str | bytes | int] = [letter.id, channel.name, self._client.settings.queue_maxlen]
-        args += [letter.redrives + 1, *([] if body is None else [body])]
-        return [keys.dead_letter, keys.dead_letter_counts, keys.stream(channel)], args
 
     def _edited(self, letter: DeadLetter, patch: Mapping[str, object]) -> bytes:
         if letter.body is None or not letter.redrivable:
@@ -336,14 +309,13 @@ def _redrivable(page: Iterable[DeadLetter], report: RedriveReport, max_redrives:
     return ready
 
 
-def _tally(report: RedriveReport, letters: Sequence[DeadLetter], replies: Sequence[Any]) -> None:
-    for letter, reply in zip(letters, replies, strict=True):
-        if reply == b"gone":
-            report.gone += 1
-        elif reply == b"full":
-            report.full[letter.channel] = report.full.get(letter.channel, 0) + 1
-        elif not isinstance(reply, Exception):
-            report.redriven += 1
+def _tally(report: RedriveReport, moves: Iterable[Move]) -> None:
+    for move in moves:
+        channel = move.letter.channel
+        report.redriven += move.outcome is MoveOutcome.MOVED
+        report.gone += move.outcome is MoveOutcome.GONE
+        if move.outcome is MoveOutcome.FULL:
+            report.full[channel] = report.full.get(channel, 0) + 1
 
 
 def _gone(letter_id: str) -> LetterGoneError:

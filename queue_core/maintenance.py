@@ -86,7 +86,13 @@ def _trim(client: RedisClient, channel: Channel, now: datetime) -> int:
 
 
 def _forget_settled(client: RedisClient, channel: Channel) -> tuple[int, int]:
-    keys = [client.keys.stream(channel), client.keys.retry(channel), client.keys.processing(channel)]
+    names = client.keys
+    keys = [
+        names.stream(channel),
+        names.retry(channel),
+        names.processing(channel),
+        names.buried(channel),
+    ]
     cursors: list[bytes] = [b"0", b"0"]
     retries = attempts = 0
     while cursors != [b"done", b"done"]:

@@ -21,6 +21,9 @@ from queue_core.reclaim import reclaim
 #: Messages in one transaction, unless another number is given, and at the most.
 BATCH_SIZE = 5_000
 LARGEST_BATCH_SIZE = 10_000
+#: Bytes of messages read at once, by the size of those read before; and messages in the first read.
+BATCH_BYTES = 33_554_432
+FIRST_BATCH_SIZE = 100
 
 #: Longest single wait while lingering, so that a stop is noticed.
 _WAIT_SECONDS = 0.5
@@ -84,6 +87,8 @@ class Batches:
         self._left_behind: deque[Entry] = deque()
         self._settled: list[str] = []
         self._room_left = limits.max_messages
+        self._fitting = FIRST_BATCH_SIZE
+        self._asked = 0
         self._next_look = self._alone_until = 0.0
 
     def __enter__(self) -> Self:
@@ -145,6 +150,7 @@ class Batches:
             if entries := self._in_turn():
                 self._in_hand = {entry.id for entry in entries}
                 self._last_arrival = time.monotonic()
+                self._measure(entries)
                 self._read_ahead(len(entries))
                 return entries
             if time.monotonic() - self._last_arrival >= self._limits.linger_seconds:
@@ -223,7 +229,7 @@ class Batches:
         return max(0.0, until - now)
 
     def _read_ahead(self, arrived: int) -> None:
-        if self._ahead is not None or self._room_left == 0 or arrived < self._limits.batch_size:
+        if self._ahead is not None or self._room_left == 0 or arrived < self._asked:
             return
         if time.monotonic() >= self._next_look:
             return  # there may be entries left behind, which come before new ones
@@ -234,8 +240,14 @@ class Batches:
         self._ahead = self._thread.submit(self._consumer.read, self._channel, count, acknowledge=settled)
 
     def _room(self) -> int:
-        batch_size = self._limits.batch_size
-        return batch_size if self._room_left is None else min(batch_size, self._room_left)
+        room = min(self._limits.batch_size, self._fitting)
+        self._asked = room if self._room_left is None else min(room, self._room_left)
+        return self._asked
+
+    def _measure(self, entries: Sequence[Entry]) -> None:
+        # Redis delivers by number, not by size: a batch of the largest messages would be some gigabytes.
+        size_bytes = sum(len(entry.body or b"") for entry in entries)
+        self._fitting = max(1, BATCH_BYTES * len(entries) // max(1, size_bytes))
 
     def _take_room(self, entries: int) -> None:
         if self._room_left is not None:

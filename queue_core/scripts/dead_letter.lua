@@ -1,13 +1,26 @@
 -- Move one pending entry to the dead letter stream: acknowledged and kept, or neither.
 -- KEYS[1] stream  KEYS[2] dead letter stream  KEYS[3] its counts  KEYS[4] retry set  KEYS[5] processing hash
+-- KEYS[6] entries moved before
 -- ARGV[1] group  ARGV[2] entry id  ARGV[3] channel name  ARGV[4...] fields and values of the letter
--- Returns the letter's id; false where the entry was no longer pending, so that a second call adds nothing.
+-- Returns the letter's id; false where the entry was no longer pending, or was moved before and is delivered again
+-- by a group that was made anew: then it is only acknowledged. So a second call adds nothing.
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
 if pending.err then
   if string.find(pending.err, 'NOGROUP', 1, true) then return false end
   return pending
 end
 if #pending == 0 then return false end
+
+local function settle()
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('ZREM', KEYS[4], ARGV[2])
+  redis.call('HDEL', KEYS[5], ARGV[2])
+end
+
+if redis.call('ZSCORE', KEYS[6], ARGV[2]) then
+  settle()
+  return false
+end
 local fields = {unpack(ARGV, 4)}
 local attempts = redis.call('HGET', KEYS[5], ARGV[2])
 if attempts then
@@ -16,8 +29,7 @@ if attempts then
 end
 -- First the letter: a script that fails half-way does not take back what it did.
 local letter = redis.call('XADD', KEYS[2], '*', unpack(fields))
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[6], string.match(ARGV[2], '^%d+'), ARGV[2])
 redis.call('HINCRBY', KEYS[3], ARGV[3], 1)
-redis.call('ZREM', KEYS[4], ARGV[2])
-redis.call('HDEL', KEYS[5], ARGV[2])
+settle()
 return letter

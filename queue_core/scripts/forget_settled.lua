@@ -1,9 +1,14 @@
--- Remove from the retry set and from the attempts what belongs to entries that are no longer pending;
--- one bounded step through each.
--- KEYS[1] stream  KEYS[2] retry set  KEYS[3] processing hash
+-- Remove from the retry set and from the attempts what belongs to entries that are no longer pending,
+-- one bounded step through each; and from the buried ones those that were trimmed.
+-- KEYS[1] stream  KEYS[2] retry set  KEYS[3] processing hash  KEYS[4] entries moved to the dead letters
 -- ARGV[1] group  ARGV[2] cursor of the retry set, or 'done'  ARGV[3] cursor of the hash, or 'done'
 -- ARGV[4] about how many to look at
 -- Returns {next cursor, next cursor, removed from the retry set, removed from the hash}.
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+-- Nothing is left that a group could deliver again.
+local oldest_ms = first and string.match(first[1], '^%d+') or 'inf'
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', '(' .. oldest_ms)
+
 local group_exists = 0
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for _, fields in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -72,6 +73,8 @@ def main(
         tick_seconds=tick,
         store_down_seconds=store_down or 0.0,
     )
+    # So that being told to stop ends server, drains and publishers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="tutormax-chaos-") as temporary:
         result = run(options, folder or Path(temporary))
     if as_json:

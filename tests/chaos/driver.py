@@ -41,6 +41,8 @@ class Options:
         publishers: processes that publish.
         faults: names of the faults; none is a calm run.
         tick_seconds: mean time between two faults.
+        turns: go on until so many faults had their turn, instead of for messages or seconds.
+        per_second: messages of each publisher where their number is not given; 0 is as fast as it goes.
         store_down_seconds: lock and hide the database once for so long, beside the faults.
     """
 
@@ -51,6 +53,8 @@ class Options:
     publishers: int = 3
     faults: tuple[str, ...] = ()
     tick_seconds: float = 0.5
+    turns: int | None = None
+    per_second: float = 0.0
     store_down_seconds: float = 0.0
 
 
@@ -96,6 +100,9 @@ class Deck:
         self._all = [name for name in names for _ in range(max(1, FAULTS[name].weight))]
         self._left: list[str] = []
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def draw(self) -> str:
         """The next one."""
         if not self._left:
@@ -107,7 +114,7 @@ def run(options: Options, folder: Path) -> Result:
     """Run it in an empty folder."""
     share = None if options.messages is None else options.messages / options.publishers
     batches = 10**9 if share is None else -(-int(share) // BATCH)
-    pace = share / options.seconds if share is not None and options.seconds else 0.0
+    pace = share / options.seconds if share is not None and options.seconds else options.per_second
     with System(
         folder,
         Plan(options.seed, _PREFIX),
@@ -156,7 +163,11 @@ def _break_things(
         system.later(_CALM_SECONDS, lambda: system.lock_store(options.store_down_seconds))
         system.later(_CALM_SECONDS, lambda: system.hide_store(options.store_down_seconds))
         seconds = _CALM_SECONDS + options.store_down_seconds + _CALM_SECONDS
-    while not system.has_published and (seconds is None or time.monotonic() < started + seconds):
+    while not (
+        system.has_published
+        or (seconds is not None and time.monotonic() >= started + seconds)
+        or (options.turns is not None and len(thrown) >= options.turns)
+    ):
         system.tend()
         if options.faults and time.monotonic() >= next_fault:
             name = deck.draw()

@@ -33,7 +33,7 @@ def work(job: Mapping[str, Any]) -> None:
     plan, publisher, progress = Plan(**job["plan"]), job["publisher"], Path(job["progress"])
     begun_batches, parent, dice = batches_acknowledged(progress), os.getppid(), random.Random()
     seconds_each = BATCH / job["per_second"] if job["per_second"] else 0.0
-    file = os.open(progress, os.O_WRONLY | os.O_CREAT)
+    file = os.open(progress, os.O_WRONLY | os.O_CREAT, 0o600)
     started = time.monotonic()
     with stop_on_signals() as asked, RedisClient(RedisSettings.load(**job["settings"])) as client:
         for number in range(begun_batches, job["batches"]):

@@ -17,7 +17,7 @@ from tests.chaos.faults import FAULTS
 
 PROJECT = Path(__file__).parents[2]
 
-USUAL = tuple(name for name, fault in FAULTS.items() if fault.weight and name != "destroy_group")
+USUAL = tuple(name for name, fault in FAULTS.items() if fault.weight)
 
 
 def assert_passed(result: Result) -> None:
@@ -27,18 +27,15 @@ def assert_passed(result: Result) -> None:
 
 @pytest.mark.timeout(240)
 def test_every_message_survives_every_fault_exactly_once(tmp_path: Path) -> None:
-    options = Options(messages=9_000, seconds=6, seed=20261107, faults=USUAL, tick_seconds=0.15)
+    everyone = len(Deck(USUAL, Random(0)))
+    options = Options(seed=20261107, faults=USUAL, tick_seconds=0.15, turns=everyone, per_second=500)
     result = run(options, tmp_path)
     assert_passed(result)
-    assert result.messages == 9_000
-    not_tried = set(USUAL) - set(result.survived) - set(result.missed)
-    assert not not_tried, "the load ended before every fault had its turn: raise messages or seconds"
+    assert result.messages > 1_000
+    assert set(USUAL) == set(result.survived) | set(result.missed)
     assert result.survived.total() >= 20
 
 
-@pytest.mark.xfail(
-    strict=True, reason="replay after a group is gone writes the letters of its dead messages once more"
-)
 @pytest.mark.timeout(240)
 def test_a_group_that_is_destroyed_again_and_again_costs_nothing(tmp_path: Path) -> None:
     options = Options(messages=9_000, seconds=2, faults=("destroy_group",), tick_seconds=0.2)

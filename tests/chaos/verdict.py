@@ -106,7 +106,8 @@ RULES = [
     ),
     Rule(
         "dead letter that is no poison, or has other bytes or another reason",
-        "SELECT channel, entry_id || ' ' || reason FROM letters d WHERE NOT EXISTS (SELECT 1 FROM planned p "
+        "SELECT channel, entry_id || ' ' || reason FROM letters d WHERE NOT EXISTS "
+        "(SELECT 1 FROM planned p INDEXED BY planned_body "
         "WHERE p.channel = d.channel AND p.body = d.body AND p.reason = d.reason)",
     ),
     Rule(

@@ -117,7 +117,7 @@ def test_show_says_when_bytes_are_not_text_and_obeys_none_of_them(
     fields = {b"message": b"\x1b[31mred \xff", b"trace\n": b"\x1b\x80"}
     (letter_id,) = bury(client, fields=fields, errors=("a\x1b[2J: b",))
     done = tutormax("dlq", "show", letter_id)
-    assert "It is not UTF-8 text: the first wrong byte is number 9." in done.stdout
+    assert "It is not UTF-8 text: the first wrong byte is byte 9." in done.stdout
     assert "\\x1b[31mred \\xff" in done.stdout
     assert "trace\\n = \\x1b\\x80" in done.stdout
     assert "\x1b" not in done.stdout + tutormax("dlq", "list").stdout + tutormax("dlq", "groups").stdout

@@ -36,8 +36,8 @@ def test_without_yes_nothing_is_changed(
 ) -> None:
     (one, *_) = bury(client, 3, name="SECRET")
     for arguments, said in (
-        (["redrive"], "3 would be redriven, 3 dead letters match now."),
-        (["discard", "--why", "w"], "3 would be discarded; 3 dead letters match now."),
+        (["redrive"], "3 would be redriven. Dead letters that match now: 3."),
+        (["discard", "--why", "w"], "3 would be discarded. Dead letters that match now: 3."),
         (
             ["edit", one, "--patch", '{"name": "y"}', "--why", "w"],
             f"Dead letter {one} would be published so.",
@@ -56,7 +56,7 @@ def test_redrive_puts_back_what_is_chosen(tutormax: Command, client: RedisClient
     bury(client, 2, channel=QueueChannels.SESSIONS)
     done = tutormax("dlq", "redrive", "--channel", "tutors", "--limit", "2", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "2 redriven, 1 dead letters match now.\n"
+    assert done.stdout == "2 redriven. Dead letters that match now: 1.\n"
     report = json.loads(tutormax("dlq", "redrive", "--yes", "--json").stdout)
     assert (report["redriven"], report["left"], report["dry_run"], report["full"]) == (3, 0, False, {})
     assert len(waiting(client)) == 3
@@ -68,7 +68,7 @@ def test_redrive_says_what_stays_and_why(tutormax: Command, client: RedisClient)
     done = tutormax("dlq", "redrive", "--max-redrives", "2", "--yes")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        "0 redriven, 2 dead letters match now.",
+        "0 redriven. Dead letters that match now: 2.",
         "1 redriven 2 times before (--max-redrives), left as they are.",
         "1 without a message that can be published, left as they are.",
     ]
@@ -79,7 +79,7 @@ def test_a_full_queue_is_told_with_what_to_do(tutormax: Command, client: RedisCl
     client.redis.delete(client.keys.stream(TUTORS))
     MessagePublisher(client).publish(TUTORS, tutor(1))
     done = tutormax("dlq", "redrive", "--yes", REDIS_QUEUE_MAXLEN="2")
-    assert (done.returncode, done.stdout) == (1, "1 redriven, 2 dead letters match now.\n")
+    assert (done.returncode, done.stdout) == (1, "1 redriven. Dead letters that match now: 2.\n")
     assert done.stderr == (
         "Queue tutors is full: 2 stay. Drain it ('tutormax drain tutors'), "
         "then give the same command again.\n"
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_a_redrive_in_order_and_the_same_command_goes_on(
     left = letters.count()
     assert 0 < left < 400
     assert (process.returncode, err) == (1, "Stopped as asked. The same command goes on.\n")
-    assert out == f"{400 - left} redriven, {left} dead letters match now.\n"
+    assert out == f"{400 - left} redriven. Dead letters that match now: {left}.\n"
     assert tutormax("dlq", "redrive", "--yes").returncode == 0
     assert len({one.id for one in messages(client)}) == len(waiting(client)) == 400
 
@@ -178,7 +178,7 @@ def test_discard_archives_and_removes_what_is_chosen(
     one, two, three = bury(client, 3)
     done = tutormax("dlq", "discard", "--id", one, "--id", three, "--why", "test data", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "2 discarded, each archived in the store; 0 dead letters match now.\n"
+    assert done.stdout == "2 discarded, each archived in the store. Dead letters that match now: 0.\n"
     assert [letter.id for letter in DeadLetters(client).iterate()] == [two]
     assert {kept.letter_id for kept in archived(tmp_path)} == {one, three}
     report = json.loads(tutormax("dlq", "discard", "--why", "rest", "--yes", "--json").stdout)

@@ -119,7 +119,7 @@ def test_a_run_that_fails_with_messages_in_hand_shows_nothing_of_them(
     publish_all(publisher)
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
         with store.engine.execution_options(begin="BEGIN IMMEDIATE").begin():
-            result = drain_tutors(instance, resources)
+            result = drain_tutors(instance, resources, outage_seconds=0)
         description = failure(result)
         assert "database is locked" in description
         assert "\n" not in description
@@ -193,7 +193,7 @@ def test_redis_away_fails_the_run_with_one_clear_line(
     resources: Resources, instance: dg.DagsterInstance
 ) -> None:
     away = {**resources, "queue": QueueResource(url="redis://:hunter2@127.0.0.1:1/0")}
-    result = drain_tutors(instance, away)
+    result = drain_tutors(instance, away, outage_seconds=0)
     description = failure(result)
     assert "Redis at 127.0.0.1:1/0 is not available" in description
     assert "\n" not in description

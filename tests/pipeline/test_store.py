@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from queue_core import MessageConsumer, QueueChannels, RedisClient
 from queue_core.entry import Entry
-from queue_core.outcomes import Outcome
+from queue_core.outcomes import Outcome, Reason
 from queue_core.serializer import checksum, serialize
 from tests.pipeline.conftest import START, ledger, rows
 from tutormax_pipeline.judge import Judge
@@ -247,3 +247,15 @@ def test_a_reader_is_not_kept_waiting_by_a_batch_and_sees_whole_ones(tmp_path: P
             outcomes(store, arrival("2-0", "b"))
         writer.execute("ROLLBACK")
         writer.close()
+
+
+def test_an_entry_id_given_again_to_another_message_is_not_taken_for_a_second_delivery(
+    store: Store, arrival: Make
+) -> None:
+    assert outcomes(store, arrival("1-0", "a", tutor_id="T1")) == [(Outcome.STORED, False)]
+    (settled,) = store.write(TUTORS, [arrival("1-0", "b", tutor_id="T2")], "run-2")
+    assert (settled.outcome, settled.repeated) == (Outcome.DEAD_LETTERED, True)
+    assert settled.rejection is not None
+    assert (settled.rejection.reason, settled.rejection.message_id) == (Reason.REJECTED, "b")
+    assert "redrive" in settled.rejection.errors[0]
+    assert store.outcome_counts(TUTORS)[Outcome.STORED] == 1

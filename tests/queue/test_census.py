@@ -125,7 +125,7 @@ def test_processed_entries_are_put_back_for_the_next_reader_as_if_never_delivere
     assert put_back(client, TUTORS, [done, deleted, held, waiting, "7-7"]) == 1
     pending = {one.entry_id: (one.consumer, one.deliveries) for one in consumer.get_pending_messages(TUTORS)}
     assert pending == {done: (RELEASED_CONSUMER, 0), held: (consumer.name, 1)}
-    (claimed,) = other.claim_stale(TUTORS, 10, min_idle_ms=60_000).entries
+    (claimed,) = other.claim(TUTORS, 10, min_idle_ms=60_000).new
     assert (claimed.id, claimed.deliveries) == (done, 1)
 
 

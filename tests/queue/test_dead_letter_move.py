@@ -236,3 +236,16 @@ def test_a_move_whose_answer_was_lost_can_be_made_again_and_leaves_one_letter(
         wait_until(lambda: letters(client))
     assert hasty.dead_letter(TUTORS, [Letter(entry, WHY)]) == 0
     assert len(letters(client)) == 1
+
+
+def test_a_group_made_anew_delivers_again_and_nothing_is_moved_twice(
+    client: RedisClient, consumer: MessageConsumer, entry: Entry
+) -> None:
+    assert consumer.dead_letter(TUTORS, [Letter(entry, WHY)]) == 1
+    client.redis.xgroup_destroy(client.keys.stream(TUTORS), "tutormax-workers")
+    (again,) = consumer.read(TUTORS, 1)
+    assert again.id == entry.id
+    assert consumer.dead_letter(TUTORS, [Letter(again, WHY)]) == 0
+    assert len(letters(client)) == 1
+    seen = snapshot(client, TUTORS)
+    assert (seen.dead, seen.pending) == (1, 0)

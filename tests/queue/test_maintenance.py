@@ -9,9 +9,11 @@ import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER
+from queue_core.dead_letter import Letter
 from queue_core.failpoints import recorded
 from queue_core.group_health import StrayGroup
 from queue_core.maintenance import maintain
+from queue_core.outcomes import Reason, Rejection
 from tests.conftest import wait_until
 from tests.queue.conftest import Like, tutor
 from tests.queue.test_monitor import add_quickly
@@ -191,3 +193,17 @@ def test_groups_of_others_are_reported_and_left_alone(
     assert report.stray_groups == (StrayGroup("audit", pending=2, waiting=1),)
     assert report.trimmed == 0
     assert len(client.redis.xinfo_groups(client.keys.stream(TUTORS))) == 2
+
+
+def test_what_was_moved_to_the_dead_letters_is_remembered_until_its_entry_is_trimmed(
+    client: RedisClient, consumer: MessageConsumer
+) -> None:
+    for body in (b"old", b"new"):
+        client.redis.xadd(client.keys.stream(TUTORS), {"message": body})
+    letters = [Letter(entry, Rejection(Reason.MALFORMED, ("x",))) for entry in consumer.read(TUTORS, 2)]
+    consumer.dead_letter(TUTORS, letters)
+    buried = client.keys.buried(TUTORS)
+    maintain(client, TUTORS, datetime.now(UTC))
+    assert client.redis.zcard(buried) == 2
+    maintain(client, TUTORS, TOMORROW)
+    assert client.redis.exists(buried) == 0

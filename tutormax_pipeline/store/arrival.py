@@ -36,16 +36,24 @@ class Settlement(NamedTuple):
     repeated: bool = False
 
 
+class Recorded(NamedTuple):
+    """What the ledger has of an entry."""
+
+    outcome: Outcome
+    reason: Reason | None
+    message_id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the ledger knew of a batch before it was written.
 
     Attributes:
-        entries: entry id -> its recorded outcome and reason.
+        entries: entry id -> what is recorded of it.
         stored: message ids that have a stored entry.
     """
 
-    entries: Mapping[str, tuple[Outcome, Reason | None]] = field(default_factory=dict)
+    entries: Mapping[str, Recorded] = field(default_factory=dict)
     stored: Set[str] = frozenset()
 
 
@@ -57,7 +65,7 @@ def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
         rejection = arrival.rejection
         recorded = entries.get(arrival.entry.id)
         if recorded is not None:
-            settlement = _repeat(arrival, *recorded)
+            settlement = _repeat(arrival, recorded)
         elif rejection is not None:
             settlement = Settlement(arrival, Outcome.DEAD_LETTERED, rejection)
         elif arrival.message is None:
@@ -67,7 +75,7 @@ def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
         else:
             stored.add(arrival.message.id)
             settlement = Settlement(arrival, Outcome.STORED)
-        entries[arrival.entry.id] = settlement.outcome, rejection.reason if rejection is not None else None
+        entries[arrival.entry.id] = _record(settlement)
         settlements.append(settlement)
     return settlements
 
@@ -89,10 +97,22 @@ def newest(settlements: Iterable[Settlement], id_field: str) -> dict[str, Arriva
     return dict(sorted(best.items()))
 
 
-def _repeat(arrival: Arrival, outcome: Outcome, reason: Reason | None) -> Settlement:
-    rejection = arrival.rejection
+def _record(settlement: Settlement) -> Recorded:
+    rejection = settlement.rejection
+    source = settlement.arrival.message or rejection
+    identity = source.id if isinstance(source, Message) else source.message_id if source is not None else None
+    return Recorded(settlement.outcome, rejection.reason if rejection is not None else None, identity)
+
+
+def _repeat(arrival: Arrival, recorded: Recorded) -> Settlement:
+    outcome, reason, message_id = recorded
+    rejection, message = arrival.rejection, arrival.message
+    if message is not None and message_id is not None and message.id != message_id:
+        # Not a second delivery: another stream, whose server's clock was behind, gave the same id again.
+        words = ("entry id: the ledger has it for another message; redrive this one, and it gets a new one",)
+        other = Rejection(Reason.REJECTED, words, message.id, message.published_at)
+        return Settlement(arrival, Outcome.DEAD_LETTERED, other, repeated=True)
     if outcome is Outcome.DEAD_LETTERED and rejection is None:
-        message = arrival.message
         rejection = Rejection(
             reason or Reason.REJECTED,
             ("recorded in the ledger by a run that ended before the letter was written",),

@@ -20,7 +20,7 @@ from sqlalchemy.sql.dml import Insert
 
 from queue_core.channels import Channel
 from queue_core.outcomes import Outcome, Reason
-from tutormax_pipeline.store.arrival import Arrival, Known, Settlement
+from tutormax_pipeline.store.arrival import Arrival, Known, Recorded, Settlement
 from tutormax_pipeline.store.entry_order import is_after
 from tutormax_pipeline.store.tables import LINEAGE, UtcDateTime, message_ledger, record_table
 
@@ -36,12 +36,13 @@ def look_up(cursor: sqlite3.Cursor, channel: Channel, arrivals: Sequence[Arrival
     entry_ids = orjson.dumps([arrival.entry.id for arrival in arrivals]).decode()
     message_ids = orjson.dumps([one.message.id for one in arrivals if one.message is not None]).decode()
     entries = cursor.execute(
-        "SELECT entry_id, outcome, reason FROM message_ledger "
+        "SELECT entry_id, outcome, reason, message_id FROM message_ledger "
         "WHERE channel = ? AND entry_id IN (SELECT value FROM json_each(?))",
         (channel.name, entry_ids),
     )
     recorded = {
-        entry_id: (Outcome(outcome), Reason(why) if why else None) for entry_id, outcome, why in entries
+        entry_id: Recorded(Outcome(outcome), Reason(why) if why else None, message_id)
+        for entry_id, outcome, why, message_id in entries
     }
     stored = cursor.execute(
         "SELECT message_id FROM message_ledger "

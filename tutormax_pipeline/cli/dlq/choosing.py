@@ -29,9 +29,16 @@ class LetterIdType(click.ParamType[str]):
         return value
 
 
+_REASONS = [one.value for one in Reason]
+
 _OPTIONS = (
     click.option("--channel", type=ChannelType(), help="Those of this channel."),
-    click.option("--reason", type=click.Choice([one.value for one in Reason]), help="Those that failed so."),
+    click.option(
+        "--reason",
+        type=click.Choice(_REASONS),
+        metavar="REASON",
+        help=f"Those that failed so: {', '.join(_REASONS)}.",
+    ),
     click.option("--error", help="Those with this text in an error."),
     click.option("--message-id", help="Those whose message has this id."),
     click.option("--id", "ids", multiple=True, type=LetterIdType(), help="This letter; may be repeated."),

@@ -20,7 +20,7 @@ from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import StoreError
 
 
-@click.command()
+@click.command(short_help="Archive dead letters and remove them.")
 @choosing_letters
 @saying_why
 @doing_it
@@ -63,7 +63,7 @@ def _discard(
 
 def _tell(report: DiscardReport) -> None:
     verb = "would be discarded" if report.dry_run else "discarded, each archived in the store"
-    click.echo(f"{report.discarded:,} {verb}; {report.left:,} dead letters match now.")
+    click.echo(f"{report.discarded:,} {verb}. Dead letters that match now: {report.left:,}.")
     if report.gone:
         click.echo(f"{report.gone:,} moved by somebody else meanwhile.")
     if report.stopped:

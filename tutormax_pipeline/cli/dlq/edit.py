@@ -13,7 +13,7 @@ from tutormax_pipeline.cli.dlq.confirming import doing_it, saying_why
 from tutormax_pipeline.cli.dlq.opening import login_name, opened_letters
 
 
-@click.command()
+@click.command(short_help="Mend a message and publish it again.")
 @click.argument("letter_id", metavar="ID", type=LetterIdType())
 @click.option(
     "--patch",

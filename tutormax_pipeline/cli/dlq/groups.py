@@ -19,7 +19,7 @@ from tutormax_pipeline.cli.dlq.opening import opened_letters
 from tutormax_pipeline.cli.dlq.printable import one_line
 
 
-@click.command()
+@click.command(short_help="Sum up by what is wrong.")
 @choosing_letters
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of JSON objects.")
 def groups(chosen: LetterFilter, as_json: bool) -> None:

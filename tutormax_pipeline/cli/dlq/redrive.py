@@ -19,7 +19,7 @@ from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.stopping import stop_on_signals
 
 
-@click.command()
+@click.command(short_help="Publish messages again.")
 @choosing_letters
 @click.option("--limit", type=click.IntRange(1), help="Redrive at most as many.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Redrive as many a second.")
@@ -91,7 +91,7 @@ def _redrive(
 
 def _tell(report: RedriveReport, max_redrives: int) -> None:
     verb = "would be redriven" if report.dry_run else "redriven"
-    click.echo(f"{report.redriven:,} {verb}, {report.left:,} dead letters match now.")
+    click.echo(f"{report.redriven:,} {verb}. Dead letters that match now: {report.left:,}.")
     stays = {
         f"redriven {max_redrives:,} times before (--max-redrives), left as they are": report.capped,
         "without a message that can be published, left as they are": report.unredrivable,

@@ -17,7 +17,7 @@ from tutormax_pipeline.cli.dlq.opening import opened_letters
 from tutormax_pipeline.cli.dlq.printable import one_line, printable
 
 
-@click.command()
+@click.command(short_help="Show a dead letter whole.")
 @click.argument("letter_id", metavar="ID", type=LetterIdType())
 @click.option("--raw", is_flag=True, help="Only the message, byte for byte as it was received.")
 @click.option("--field", help="Only this other field of the entry, byte for byte.")
@@ -97,7 +97,7 @@ def _body(letter: DeadLetter) -> Iterator[str]:
     try:
         text = letter.body.decode()
     except UnicodeDecodeError as error:
-        yield f"It is not UTF-8 text: the first wrong byte is number {error.start:,}. Wrong bytes are shown"
+        yield f"It is not UTF-8 text: the first wrong byte is byte {error.start:,}. Wrong bytes are shown"
         yield "as \\xNN; --raw gives them as they are."
         text = letter.body.decode(errors="backslashreplace")
     yield printable(text)
