@@ -20,13 +20,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from redis.client import Pipeline
 
-from queue_core import strict_json
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel, QueueChannels
 from queue_core.client import RedisClient
 from queue_core.dead_letter import Letter, bury
@@ -34,17 +32,13 @@ from queue_core.entry import Claimed, Entry, entries_of
 from queue_core.failpoints import around
 from queue_core.group import ConsumerGroup
 from queue_core.outcomes import Message, Reason, Rejection
+from queue_core.retry import PlannedRetry, plan_retry
 from queue_core.serializer import deserialize
 
 _log = logging.getLogger(__name__)
 
-#: Longest time until a retry, and the range of the factor that spreads retries which failed together.
-LONGEST_RETRY_DELAY_MS = 60_000
-_JITTER = (0.75, 1.25)
 #: Bytes of messages that are taken over at once: what made one process run out of memory fits the next one.
 MOST_CLAIMED_BYTES = 33_554_432
-#: Answer of ``scripts/retry.lua`` where nothing is left to try.
-_EXHAUSTED = -1
 
 #: A blocking read may end this late: servers look for expired ones ten times a second.
 _LATE_MS = 100
@@ -266,27 +260,20 @@ class MessageConsumer:
             Seconds until it is due; None where there is no next time: it is a dead letter now, or this
             consumer no longer held it.
         """
-        found, settings = QueueChannels.find(channel), self.client.settings
-        attempt = {"at": datetime.now(UTC).isoformat(), "consumer": self.name, "error": error}
-        delay_ms = self._group.run(
-            "retry",
-            found,
-            self._group.entry_keys(found),
-            [
-                self.name,
-                RELEASED_CONSUMER,
-                entry_id,
-                strict_json.dumps(attempt),
-                settings.max_retries,
-                settings.retry_backoff_ms,
-                LONGEST_RETRY_DELAY_MS,
-                self._random.uniform(*_JITTER),
-            ],
-        )
-        if delay_ms == _EXHAUSTED:
+        found = QueueChannels.find(channel)
+        planned = self.plan_retry(found, entry_id, error)
+        if planned.used_up:
             self._exhausted(found, entry_id, error)
-        self.statistics.retried += delay_ms >= 0
-        return delay_ms / 1000 if delay_ms >= 0 else None
+        return planned.delay_seconds
+
+    def plan_retry(self, channel: Channel, entry_id: str, error: str) -> PlannedRetry:
+        """As :meth:`retry`, but where the retries are used up the entry stays with this consumer.
+
+        For those who record a final state elsewhere before they write a dead letter.
+        """
+        planned = plan_retry(self._group, channel, self.name, entry_id, error, rng=self._random)
+        self.statistics.retried += planned.delay_seconds is not None
+        return planned
 
     def dead_letter(self, channel: Channel, letters: Sequence[Letter]) -> int:
         """Move pending entries to the dead letter stream, each acknowledged in the same step.

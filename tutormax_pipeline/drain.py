@@ -20,8 +20,8 @@ from queue_core.monitor import ChannelSnapshot, snapshot
 from tutormax_pipeline.batches import Batches, DrainLimits
 from tutormax_pipeline.drain_report import DrainReport
 from tutormax_pipeline.outage import Outage
-from tutormax_pipeline.settler import Settler
-from tutormax_pipeline.store import Store
+from tutormax_pipeline.settler import FailedAttempt, Settler
+from tutormax_pipeline.store import Settlement, Store
 
 __all__ = ["DrainLimits", "DrainReport", "drain"]
 
@@ -59,15 +59,24 @@ def drain(
     def look() -> ChannelSnapshot:
         return snapshot(consumer.client, channel)
 
+    def try_again(failures: list[FailedAttempt]) -> list[Settlement]:
+        given_up: list[Settlement] = []
+        for failure in failures:
+            planned = consumer.plan_retry(channel, failure.entry.id, failure.error)
+            # One that a group made anew delivers again has more attempts on record than it came with.
+            if planned.used_up:
+                given_up += settler.give_up(failure)
+            batches.postponed(planned.delay_seconds)
+        return given_up
+
     def turns() -> ChannelSnapshot:
         batches.start_over()
         for entries in batches:
             settlements, failures = settler.settle(entries)
-            report.add(settlements, len(failures))
+            settlements += try_again(failures)
+            report.add(settlements, retried=len(entries) - len(settlements))
             dead = [Letter(one.arrival.entry, one.rejection) for one in settlements if one.rejection]
             consumer.dead_letter(channel, dead)
-            for entry, error in failures:
-                batches.postponed(consumer.retry(channel, entry.id, error))
             batches.settled([one.arrival.entry.id for one in settlements if not one.rejection])
             outage.over()
         batches.give_back()

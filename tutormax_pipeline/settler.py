@@ -62,15 +62,22 @@ class Settler:
         parts = [self.settle(part) for part in (entries[:half], entries[half:])]
         return Settled([one for part in parts for one in part[0]], [one for part in parts for one in part[1]])
 
+    def give_up(self, failure: FailedAttempt) -> list[Settlement]:
+        """Record that an entry is a dead letter, its retries used up.
+
+        Raises:
+            StoreUnavailableError: nothing was written.
+        """
+        rejection = Rejection(Reason.RETRIES_EXHAUSTED, (f"last attempt: {failure.error}",))
+        arrival = Arrival(failure.entry, None, None, rejection)
+        return self._store.write(self._channel, [arrival], self._run_id)
+
     def _failed(self, entry: Entry, error: Exception) -> Settled:
         words = _describe(error)
         _log.warning("Entry %s of %s failed: %s", entry.id, self._channel, words)
         if entry.failures < self._most_failures:
             return Settled([], [FailedAttempt(entry, words)])
-        rejection = Rejection(Reason.RETRIES_EXHAUSTED, (f"last attempt: {words}",))
-        return Settled(
-            self._store.write(self._channel, [Arrival(entry, None, None, rejection)], self._run_id), []
-        )
+        return Settled(self.give_up(FailedAttempt(entry, words)), [])
 
 
 def _describe(error: Exception) -> str:

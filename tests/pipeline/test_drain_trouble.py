@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+import orjson
 import pytest
 from sqlalchemy import text
 
@@ -13,9 +15,10 @@ from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisCl
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.monitor import snapshot
-from queue_core.outcomes import Outcome
+from queue_core.outcomes import Outcome, Reason
 from tests.conftest import settings_for
-from tests.pipeline.conftest import Drain, assert_books_balance, deliveries, letters, publish
+from tests.pipeline.conftest import Drain, assert_books_balance, deliveries, ledger, letters, publish
+from tutormax_pipeline import judge
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.store import Store, StoreError, StoreUnavailableError
 
@@ -164,6 +167,26 @@ def test_a_group_that_is_destroyed_before_its_dead_letters_are_moved_costs_no_le
     drained()
     assert [letter[b"message"] for letter in letters(client)] == [b"junk 0", b"junk 1", b"junk 2"]
     assert_books_balance(client, store)
+
+
+def test_one_whose_retries_are_used_up_after_its_group_was_destroyed_is_in_the_ledger_and_a_dead_letter(
+    valkey: EmbeddedServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(judge, "validate", fail)
+    with RedisClient(settings_for(valkey, max_retries=1, retry_backoff_ms=60_000)) as client:
+        publish(MessagePublisher(client), 1)
+        assert drain(MessageConsumer(client), store, TUTORS, run_id="r1").retried == 1
+        client.redis.xgroup_destroy(client.keys.stream(TUTORS), GROUP)
+        report = drain(MessageConsumer(client), store, TUTORS, run_id="r2")
+        assert (report.retried, report.outcomes) == (0, {Outcome.DEAD_LETTERED: 1})
+        (letter,) = letters(client)
+        assert len(orjson.loads(letter[b"attempts"])) == 2
+        ((_, _, outcome, reason),) = ledger(store)
+        assert (outcome, reason) == (Outcome.DEAD_LETTERED, Reason.RETRIES_EXHAUSTED)
+        assert_books_balance(client, store)
 
 
 def test_a_stream_that_is_deleted_in_between_ends_the_drain_in_order(
