@@ -258,7 +258,7 @@ class Pipeline(RuleBasedStateMachine):
         maintain_all(self.client, self.store, 1, datetime.now(UTC) + timedelta(days=10))
         seen = self._seen()
         self.model.swept(seen)
-        # Whoever sleeps for longer than the ledger is kept, and then stores what he holds, is not promised for.
+        # Nothing is promised of whoever sleeps for longer than the ledger is kept, and then goes on.
         pruned = {one.id for one in self.model.items.values() if one.pruned}
         self.hands = [hand for hand in self.hands if pruned.isdisjoint(entry.id for entry in hand.entries)]
         if not self.model.at(Place.WAITING) + self.model.at(Place.PENDING):
