@@ -127,17 +127,9 @@ class DeadLetter:
 def write_letter(
     letter: Letter, consumer: str, channel: Channel, failed_at: datetime
 ) -> list[tuple[str | bytes, str | bytes]]:
-    """The fields of the letter; its attempts are added where it is moved."""
+    """What a letter says of its entry; the fields received and its attempts are added where it is moved."""
     entry, rejection = letter.entry, letter.rejection
-    others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
-    received: list[tuple[str | bytes, str | bytes]] = [(_RECEIVED + name, value) for name, value in others]
-    if len(others) > MOST_FIELDS:
-        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
-        received = [(_PACKED, strict_json.dumps(encoded))]
-    if entry.body is not None:
-        received.append((BODY_FIELD, entry.body))
     return [
-        *received,
         ("channel", channel.name),
         ("entry_id", entry.id),
         ("message_id", rejection.message_id or ""),
@@ -147,6 +139,18 @@ def write_letter(
         ("consumer", consumer),
         ("failed_at", failed_at.isoformat()),
     ]
+
+
+def received_fields(entry: Entry) -> list[tuple[str | bytes, str | bytes]]:
+    """The fields of an entry as a letter has them, where they cannot be copied from the stream."""
+    others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
+    received: list[tuple[str | bytes, str | bytes]] = [(_RECEIVED + name, value) for name, value in others]
+    if len(others) > MOST_FIELDS:
+        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
+        received = [(_PACKED, strict_json.dumps(encoded))]
+    if entry.body is not None:
+        received.append((BODY_FIELD, entry.body))
+    return received
 
 
 def read_letter(letter_id: str, raw: Mapping[bytes, bytes], body_bytes: int | None = None) -> DeadLetter:

@@ -13,7 +13,7 @@ import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Message, Outcome, Reason, Rejection
 from queue_core.reclaim import reclaim
@@ -139,7 +139,7 @@ def test_what_was_delivered_too_often_without_an_outcome_is_given_up_unread(
 ) -> None:
     with RedisClient(settings_for(valkey, max_retries=max_retries)) as client:
         judged = judge.Judge(MessageConsumer(client), TUTORS)(
-            Entry("1-1", {b"message": b"junk"}, deliveries, failures)
+            Entry("1-1", {b"message": b"junk"}, deliveries, failures, Delivery.AGAIN)
         )
     assert judged.rejection is not None
     assert judged.rejection.reason == (Reason.CRASH_LOOP if deadly else Reason.MALFORMED)
