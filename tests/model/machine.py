@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -64,7 +65,7 @@ class Pipeline(System):
             "malformed": Content({b"message": b"\xff" + name.encode()}, None, Reason.MALFORMED),
             "no_message": Content({b"other": name.encode()}, None, Reason.MALFORMED),
             "checksum": Content(
-                {b"message": good.replace(b'"checksum":"', b'"checksum":"0'), b"trace": b"\x00"},
+                {b"message": good.replace(b'"checksum":"', b'"checksum":"0')},
                 name,
                 Reason.CHECKSUM_MISMATCH,
                 row,
@@ -73,7 +74,7 @@ class Pipeline(System):
                 {b"message": body(self.stream, name, row, rating=99)}, name, Reason.INVALID, row
             ),
         }
-        content = contents[kind]
+        content = replace(contents[kind], fields={**contents[kind].fields, b"trace": b"\x00"})
         self.model.added(self.client.redis.xadd(self.stream, dict(content.fields)).decode(), content)
 
     # Processes that come and go
