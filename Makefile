@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos lint format lock bench clean
+.PHONY: help setup up test chaos model lint format lock bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ test: setup ## run the tests
 
 chaos: setup ## break everything around publishers and drains, then check every message
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+model: setup ## run the model-based test for about half an hour, with new examples
+	MODEL_EXAMPLES=5000 $(BIN)/pytest tests/model $(ARGS)
 
 lint: setup ## check formatting, style, types, imports between packages, and that Dagster loads
 	$(BIN)/ruff format --check

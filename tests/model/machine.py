@@ -2,89 +2,45 @@
 
 from __future__ import annotations
 
-import shutil
+import sqlite3
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import orjson
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core import MessageConsumer
 from queue_core.channels import CONSUMER_GROUP
-from queue_core.dead_letter import MAX_REDRIVES, DeadLetters, Letter
-from queue_core.embedded import EmbeddedServer
-from queue_core.entry import Entry
+from queue_core.dead_letter import MAX_REDRIVES, Letter
 from queue_core.errors import EditRefusedError, QueueFullError, QueueUnavailableError
-from queue_core.outcomes import Message, Reason, Rejection
+from queue_core.outcomes import Reason
 from queue_core.reclaim import reclaim
-from queue_core.serializer import serialize
-from tests.conftest import settings_for
-from tests.model.observation import observe
-from tests.model.specification import MAX_RETRIES, Content, HeldLetter, Item, Model, Place, Seen
-from tutormax_pipeline import books, judge
-from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
-from tutormax_pipeline.letters import dead_letters
+from tests.model.entries import Content, Place
+from tests.model.specification import MAX_RETRIES
+from tests.model.system import START, TUTORS, Hand, System, body, keep_every_write, nth, redrives
+from tutormax_pipeline import books
+from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.maintenance import maintain_all
-from tutormax_pipeline.records import Record
-from tutormax_pipeline.settler import Settler
-from tutormax_pipeline.store import Store
-
-TUTORS = QueueChannels.TUTORS
-START = datetime(2026, 11, 7, 21, tzinfo=UTC)
-#: So small that a machine fills it.
-QUEUE_MAXLEN = 15
+from tutormax_pipeline.store import Store, StoreUnavailableError
 
 picks = st.integers(0, 7)
 few = st.integers(1, 3)
+messages = st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 3)), min_size=1, max_size=4)
 
 
-@dataclass
-class Hand:
-    """What a consumer that is gone had taken, or still has, should it wake up."""
-
-    consumer: MessageConsumer
-    entries: list[Entry]
-
-
-class Pipeline(RuleBasedStateMachine):
-    """One namespace on the server and one store, for each example.
-
-    Attributes:
-        server: the server; set by the test.
-        template: an empty store, to be copied; set by the test.
-        folder: where copies go; set by the test.
-    """
-
-    server: EmbeddedServer
-    template: Path
-    folder: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model()
-        self.client = RedisClient(
-            settings_for(
-                self.server, max_retries=MAX_RETRIES, retry_backoff_ms=60_000, queue_maxlen=QUEUE_MAXLEN
-            )
-        )
-        self.client_later = RedisClient(
-            self.client.settings.model_copy(update={"worker_max_processing_time_seconds": 0.0001})
-        )
-        self.file = self.folder / f"{self.client.settings.key_prefix}.db"
-        shutil.copy(self.template, self.file)
-        self.store = Store(f"sqlite:///{self.file}")
-        self.stream = self.client.keys.stream(TUTORS)
-        self.hands: list[Hand] = []
-        self.names = 0
-        self.restarts = 0
+class Pipeline(System):
+    """Rules are what happens to the queue; after each, everything must be as the model says."""
 
     # Publishing
 
-    @rule(messages=st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 3)), min_size=1, max_size=4))
+    @initialize(messages=messages)
+    def publish_first(self, messages: list[tuple[str, int]]) -> None:
+        self.publish(messages)
+
+    @rule(messages=messages)
     def publish(self, messages: list[tuple[str, int]]) -> None:
         for record_id, minute in messages:
             name = self._name("n")
@@ -93,7 +49,7 @@ class Pipeline(RuleBasedStateMachine):
     @precondition(lambda self: self._good())
     @rule(pick=picks)
     def publish_again(self, pick: int) -> None:
-        content = _nth(self._good(), pick)
+        content = nth(self._good(), pick)
         assert content.message_id is not None and content.row is not None  # noqa: PT018
         self._publish(content.message_id, content.row)
 
@@ -104,28 +60,30 @@ class Pipeline(RuleBasedStateMachine):
     def add_bad_bytes(self, kind: str, record_id: str) -> None:
         name = self._name("bad")
         row = (f"T-{record_id}", name, START)
-        body = _body(self.stream, name, row)
+        good = body(self.stream, name, row)
         contents = {
             "malformed": Content({b"message": b"\xff" + name.encode()}, None, Reason.MALFORMED),
             "no_message": Content({b"other": name.encode()}, None, Reason.MALFORMED),
             "checksum": Content(
-                {b"message": body.replace(b'"checksum":"', b'"checksum":"0'), b"trace": b"\x00"},
+                {b"message": good.replace(b'"checksum":"', b'"checksum":"0')},
                 name,
                 Reason.CHECKSUM_MISMATCH,
                 row,
             ),
             "invalid": Content(
-                {b"message": _body(self.stream, name, row, rating=99)}, name, Reason.INVALID, row
+                {b"message": body(self.stream, name, row, rating=99)}, name, Reason.INVALID, row
             ),
         }
-        content = contents[kind]
+        content = replace(contents[kind], fields={**contents[kind].fields, b"trace": b"\x00"})
         self.model.added(self.client.redis.xadd(self.stream, dict(content.fields)).decode(), content)
 
     # Processes that come and go
 
-    @rule(count=few)
-    def read_and_crash(self, count: int) -> None:
+    @rule(count=few, noticed=st.booleans())
+    def read_and_crash(self, count: int, noticed: bool) -> None:
         self._read(count)
+        if noticed:
+            self.give_back_all()
 
     @rule(count=few)
     def read_commit_and_crash(self, count: int) -> None:
@@ -133,8 +91,8 @@ class Pipeline(RuleBasedStateMachine):
         self._settle(hand)
 
     @precondition(lambda self: any(one.place is Place.PENDING for one in self.model.available()))
-    @rule(count=few)
-    def take_over_begin_one_and_crash(self, count: int) -> None:
+    @rule(count=few, noticed=st.booleans())
+    def take_over_begin_one_and_crash(self, count: int, noticed: bool) -> None:
         consumer = MessageConsumer(self.client, self._name("dead"))
         claimed = consumer.claim(TUTORS, count)
         for entry in [*claimed.new, *claimed.left]:
@@ -146,11 +104,13 @@ class Pipeline(RuleBasedStateMachine):
             self.model.begun(entry.id)
         self.hands.append(Hand(consumer, [*claimed.new, *begun]))
         self.model.swept(self._seen())
+        if noticed:
+            self.give_back_all()
 
     @precondition(lambda self: self.hands)
     @rule(pick=picks)
     def a_zombie_ends_its_work(self, pick: int) -> None:
-        hand = _nth(self.hands, pick)
+        hand = nth(self.hands, pick)
         self.hands.remove(hand)
         settlements = self._settle(hand)
         dead = [Letter(one.arrival.entry, one.rejection) for one in settlements if one.rejection]
@@ -173,10 +133,13 @@ class Pipeline(RuleBasedStateMachine):
         self._drain(most=most, batch_size=batch_size)
 
     @precondition(lambda self: self._good())
-    @rule(pick=picks, most=st.none() | few, batch_size=few)
-    def store_while_one_fails(self, pick: int, most: int | None, batch_size: int) -> None:
-        message_id = _nth(self._good(), pick).message_id
+    @rule(pick=picks, most=st.none() | few, batch_size=few, due=st.booleans())
+    def store_while_one_fails(self, pick: int, most: int | None, batch_size: int, due: bool) -> None:
+        waiting = [one.content for one in self._unprocessed() if one.content.reason is None]
+        message_id = nth(waiting or self._good(), pick).message_id
         assert message_id is not None
+        if due:
+            self.retries_become_due()
         self._drain(most=most, batch_size=batch_size, failing=(message_id,))
 
     @rule(batch_size=few)
@@ -201,7 +164,7 @@ class Pipeline(RuleBasedStateMachine):
     @precondition(lambda self: self.hands)
     @rule(pick=picks)
     def give_back_what_one_held(self, pick: int) -> None:
-        name = _nth(self.hands, pick).consumer.name
+        name = nth(self.hands, pick).consumer.name
         report = reclaim(self.client, TUTORS, consumer=name, min_idle_ms=0)
         assert report.given_back == self.model.given_back(name)
 
@@ -210,7 +173,7 @@ class Pipeline(RuleBasedStateMachine):
     def redrive(self, chosen: list[int]) -> None:
         letters = self._chosen(chosen)
         report = self._letters().redrive([one.id for one in letters], dry_run=False)
-        ready = [one for one in letters if b"message" in one.content.fields and _redrives(one) < MAX_REDRIVES]
+        ready = [one for one in letters if b"message" in one.content.fields and redrives(one) < MAX_REDRIVES]
         new = self._new_entries()
         assert len(new) == report.redriven
         assert report.redriven == len(ready) or report.full
@@ -236,11 +199,11 @@ class Pipeline(RuleBasedStateMachine):
             return
         assert row is not None
         row = row[0], name, row[2]
-        body = self.client.redis.xrange(self.stream, entry_id, entry_id)[0][1][b"message"]
-        assert orjson.loads(body)["data"] == {"tutor_id": row[0], "name": name}
-        fields = {**letter.content.fields, b"message": body}
+        mended = self.client.redis.xrange(self.stream, entry_id, entry_id)[0][1][b"message"]
+        assert orjson.loads(mended)["data"] == {"tutor_id": row[0], "name": name}
+        fields = {**letter.content.fields, b"message": mended}
         self.model.archive[letter.id, "edited"] = letter.content.fields[b"message"]
-        self._published_again(letter, entry_id, Content(fields, orjson.loads(body)["id"], None, row))
+        self._published_again(letter, entry_id, Content(fields, orjson.loads(mended)["id"], None, row))
         self.model.swept(self._seen())
 
     @precondition(lambda self: self.model.letters)
@@ -272,12 +235,24 @@ class Pipeline(RuleBasedStateMachine):
             self.client.redis.xgroup_destroy(self.stream, CONSUMER_GROUP)
             self.model.group_lost()
 
-    @precondition(lambda self: self._unprocessed())
+    @precondition(lambda self: self._unprocessed() and self.deletions < 2)
     @rule(pick=picks)
     def delete_from_outside(self, pick: int) -> None:
-        one = _nth(self._unprocessed(), pick)
+        one = nth(self._unprocessed(), pick)
+        self.deletions += 1
         self.client.redis.xdel(self.stream, one.id)
         self.model.deleted(one.id)
+
+    @rule(batch_size=few)
+    def store_while_the_database_is_locked(self, batch_size: int) -> None:
+        name, limits = self._name("run"), DrainLimits(batch_size=batch_size)
+        url = f"sqlite:///{self.file}"
+        with closing(sqlite3.connect(self.file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with Store(url, timeout_seconds=0) as locked, suppress(StoreUnavailableError):
+                report = drain(MessageConsumer(self.client, name), locked, TUTORS, run_id=name, limits=limits)
+                assert report.messages == 0
+        self.model.given_back_unprocessed(self._seen())
 
     @precondition(lambda self: self.restarts == 0)
     @rule(kill=st.booleans())
@@ -316,14 +291,7 @@ class Pipeline(RuleBasedStateMachine):
             if sys.exc_info()[0] is None:
                 self._everything_ends_well()
         finally:
-            keys = self.client.redis.keys(f"{self.client.settings.key_prefix}:*")
-            if keys:
-                self.client.redis.delete(*keys)
-            self.client.close()
-            self.client_later.close()
-            self.store.close()
-            for file in self.folder.glob(f"{self.file.name}*"):
-                file.unlink()
+            self.close()
 
     def _everything_ends_well(self) -> None:
         for _ in range(MAX_RETRIES + 2):
@@ -337,121 +305,3 @@ class Pipeline(RuleBasedStateMachine):
         assert not self.client.redis.exists(keys.retry(TUTORS), keys.processing(TUTORS))
         self.everything_is_as_the_model_says()
         self.look_at_the_books()
-
-    def _seen(self) -> Seen:
-        return observe(self.client, self.store)
-
-    def _name(self, kind: str) -> str:
-        self.names += 1
-        return f"{kind}-{self.names}"
-
-    def _publish(self, message_id: str, row: tuple[str, str, datetime]) -> None:
-        record_id, name, moment = row
-        try:
-            MessagePublisher(self.client).publish(
-                TUTORS, {"tutor_id": record_id, "name": name}, message_id=message_id, published_at=moment
-            )
-        except QueueFullError:
-            self._is_full()
-            return
-        (entry_id,) = self._new_entries()
-        body = _body(self.stream, message_id, row)
-        self.model.added(entry_id, Content({b"message": body}, message_id, None, row))
-        self.model.swept(self._seen())
-
-    def _is_full(self) -> None:
-        # Where the server lost count, all entries count: see room.lua.
-        assert sum(one.in_stream for one in self.model.items.values()) >= QUEUE_MAXLEN
-        self.model.swept(self._seen())
-
-    def _new_entries(self) -> list[str]:
-        last = max((one.position for one in self.model.items.values()), default=None)
-        start = "-" if last is None else f"({last}"
-        return [i.decode() for i, _ in self.client.redis.xrange(self.stream, start)]
-
-    def _published_again(self, letter: HeldLetter, entry_id: str, content: Content) -> None:
-        fields = {**content.fields, b"redrives": str(_redrives(letter) + 1).encode()}
-        del self.model.letters[letter.id]
-        self.model.added(entry_id, replace(content, fields=fields))
-
-    def _read(self, count: int) -> Hand:
-        consumer = MessageConsumer(self.client, self._name("dead"))
-        waiting = sorted(self.model.at(Place.WAITING), key=lambda one: one.position)
-        entries = consumer.read(TUTORS, count)
-        assert [entry.id for entry in entries] == [one.id for one in waiting[:count]]
-        for entry in entries:
-            self.model.read(entry.id, consumer.name)
-        hand = Hand(consumer, entries)
-        if entries:
-            self.hands.append(hand)
-        return hand
-
-    def _settle(self, hand: Hand) -> list:
-        settler = Settler(hand.consumer, self.store, TUTORS, hand.consumer.name)
-        settlements, failures = settler.settle(hand.entries)
-        assert not failures
-        seen = self._seen()
-        for entry in hand.entries:
-            one = self.model.items[entry.id]
-            self.model.settled_by(
-                one, seen, deliveries=entry.deliveries, failures=entry.failures, deleted=entry.deleted
-            )
-        return settlements
-
-    def _drain(
-        self, *, most: int | None, batch_size: int, late: bool = False, failing: tuple[str, ...] = ()
-    ) -> DrainReport:
-        client = self.client_later if late else self.client
-        run_id = self._name("run")
-        limits = DrainLimits(batch_size=batch_size, max_messages=most)
-        real = judge.validate
-
-        def validate(contract: type[Record], message: Message) -> Record | Rejection:
-            if message.id in failing:
-                raise KeyError(message.id)
-            return real(contract, message)
-
-        judge.validate = validate
-        try:
-            report = drain(MessageConsumer(client, run_id), self.store, TUTORS, run_id=run_id, limits=limits)
-        finally:
-            judge.validate = real
-        self.model.drained(self._seen(), most=most, late=late, failing=failing)
-        return report
-
-    def _letters(self) -> DeadLetters:
-        return dead_letters(self.client, self.store)
-
-    def _chosen(self, numbers: Iterable[int]) -> list[HeldLetter]:
-        letters = sorted(self.model.letters.values(), key=lambda one: one.id)
-        ids = sorted({_nth(letters, number).id for number in numbers}, key=_position)
-        return [self.model.letters[i] for i in ids]
-
-    def _good(self) -> list[Content]:
-        return [one.content for one in self.model.items.values() if one.content.reason is None]
-
-    def _unprocessed(self) -> list[Item]:
-        return [one for one in self.model.items.values() if one.in_stream and one.place is not Place.DONE]
-
-
-def keep_every_write(client: RedisClient) -> None:
-    """A killed server forgets nothing that it answered."""
-    client.redis.config_set("appendfsync", "always")
-
-
-def _body(stream: str, message_id: str, row: tuple[str, str, datetime], **more: object) -> bytes:
-    record_id, name, moment = row
-    data = {"tutor_id": record_id, "name": name, **more}
-    return serialize(stream, data, message_id=message_id, published_at=moment)
-
-
-def _redrives(letter: HeldLetter) -> int:
-    return int(letter.content.fields.get(b"redrives", b"0"))
-
-
-def _position(letter_id: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in letter_id.split("-"))
-
-
-def _nth(options: list, number: int):
-    return options[number % len(options)]

@@ -13,7 +13,7 @@ from queue_core import QueueChannels, RedisClient
 from queue_core.channels import CONSUMER_GROUP
 from queue_core.entry_id import ZERO, EntryId
 from queue_core.outcomes import Outcome, Reason
-from tests.model.specification import Seen
+from tests.model.entries import Seen
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.tables import ledger_totals, letter_archive, message_ledger, record_table
 
@@ -60,19 +60,14 @@ def _stored(store: Store) -> dict[str, Any]:
     ledger, archive, table = message_ledger.c, letter_archive.c, record_table(TUTORS)
     rows = table.c
     with store.engine.connect() as connection:
-        found = connection.execute(
-            select(ledger.entry_id, ledger.message_id, ledger.outcome, ledger.reason)
-        ).all()
+        found = connection.execute(select(ledger.entry_id, ledger.outcome, ledger.reason)).all()
         totals = connection.execute(select(ledger_totals.c.outcome, ledger_totals.c.entries)).all()
         tutors = connection.execute(
             select(rows.tutor_id, rows.name, rows.published_at, rows.message_id, rows.entry_id)
         ).all()
         kept = connection.execute(select(archive.letter_id, archive.action, archive.body)).all()
     return {
-        "ledger": {
-            i: (message_id, Outcome(outcome), Reason(reason) if reason else None)
-            for i, message_id, outcome, reason in found
-        },
+        "ledger": {i: (Outcome(outcome), Reason(reason) if reason else None) for i, outcome, reason in found},
         "totals": Counter({Outcome(outcome): count for outcome, count in totals}),
         "rows": {record_id: tuple(row) for record_id, *row in tutors},
         "archive": {(letter_id, action): body for letter_id, action, body in kept},

@@ -8,136 +8,19 @@ are right (which entries a bounded drain takes), the one that was seen is taken 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import Enum, auto
 
 from queue_core.channels import RELEASED_CONSUMER
 from queue_core.entry_id import ZERO, EntryId
 from queue_core.outcomes import Outcome, Reason
+from tests.model.entries import Content, HeldLetter, Item, Place, Seen
 
 #: So few that a machine uses them up.
 MAX_RETRIES = 1
 #: Deliveries that ended with their process before a message counts as deadly.
 DEADLY = max(2, MAX_RETRIES + 1)
-
-
-class Place(Enum):
-    """Where an entry is, as its consumer group sees it."""
-
-    WAITING = auto()
-    PENDING = auto()
-    #: Acknowledged, or gone from the group without: deleted before it was delivered.
-    DONE = auto()
-
-
-@dataclass(frozen=True)
-class Content:
-    """What an entry says.
-
-    Attributes:
-        fields: as added to the stream.
-        message_id: the envelope's id; None where it cannot be read.
-        reason: why it can never be stored; None where it can.
-        row: record id, name and publishing time of the row that it makes.
-    """
-
-    fields: Mapping[bytes, bytes]
-    message_id: str | None
-    reason: Reason | None
-    row: tuple[str, str, datetime] | None = None
-
-    @property
-    def meets_the_contract_check(self) -> bool:
-        return self.reason in (None, Reason.INVALID)
-
-
-@dataclass
-class Item:
-    """One entry and what became of it so far.
-
-    Attributes:
-        delivered: deliveries counted for it.
-        failures: failed attempts, as whoever takes it over is told.
-        attempts: failed attempts on record.
-        holder: the consumer that holds it.
-        stale: its holder is known to be gone: the next drain takes it.
-        scheduled: it stands in the retry set.
-        due: and its time has come.
-        in_stream: it was neither deleted nor trimmed.
-        outcome: what the ledger says.
-        pruned: the ledger has only its count.
-        letters: how often a letter of it was written.
-    """
-
-    id: str
-    content: Content
-    place: Place = Place.WAITING
-    delivered: int = 0
-    failures: int = 0
-    attempts: int = 0
-    holder: str = ""
-    stale: bool = False
-    scheduled: bool = False
-    due: bool = False
-    in_stream: bool = True
-    outcome: Outcome | None = None
-    reason: Reason | None = None
-    pruned: bool = False
-    letters: int = 0
-
-    @property
-    def position(self) -> EntryId:
-        return EntryId.parse(self.id)
-
-    @property
-    def recorded(self) -> bool:
-        return self.outcome is not None and not self.pruned
-
-    def available(self, late: bool) -> bool:
-        """Whether a drain takes it; ``late``: so much later that whoever holds it counts as gone."""
-        if self.place is Place.PENDING:
-            return self.due if self.scheduled else self.stale or late
-        return self.place is Place.WAITING
-
-
-@dataclass(frozen=True)
-class HeldLetter:
-    """A dead letter that has not been redriven, edited or discarded."""
-
-    id: str
-    entry_id: str
-    content: Content
-
-
-@dataclass
-class Seen:
-    """What the real system shows after a rule: see ``observation``.
-
-    Attributes:
-        stream: entries in the stream: id -> fields.
-        delivered: last id that the group was given; 0-0 without a group.
-        pending: id -> consumer, deliveries, idle for long.
-        retry: id -> its time has come.
-        attempts: id -> failed attempts on record.
-        ledger: id -> message id, outcome, reason.
-        totals: pruned rows by outcome.
-        letters: letter id -> its fields.
-        rows: record id -> name, publishing time, message id, entry id.
-        archive: (letter id, action) -> body.
-    """
-
-    stream: dict[str, dict[bytes, bytes]]
-    delivered: EntryId
-    pending: dict[str, tuple[str, int, bool]]
-    retry: dict[str, bool]
-    attempts: dict[str, int]
-    ledger: dict[str, tuple[str | None, Outcome, Reason | None]]
-    totals: Counter[Outcome]
-    letters: dict[str, dict[bytes, bytes]]
-    rows: dict[str, tuple[str, datetime, str, str]]
-    archive: dict[tuple[str, str], bytes | None]
 
 
 @dataclass
@@ -200,6 +83,23 @@ class Model:
         for one in chosen:
             one.holder, one.stale = RELEASED_CONSUMER, True
         return len(chosen)
+
+    def given_back_unprocessed(self, seen: Seen) -> None:
+        """A drain had some in hand when it met with trouble that is not theirs: nothing is counted."""
+        for one in self.available():
+            taken = one.id in seen.pending if one.place is Place.WAITING else one.id not in seen.retry
+            if not taken:
+                continue
+            if one.place is Place.WAITING:
+                self.delivered = max(self.delivered, one.position)
+                one.place, one.delivered = Place.PENDING, 0
+            elif one.scheduled:
+                one.scheduled = one.due = False
+                one.stale = False
+            if one.in_stream:
+                one.holder, one.stale = RELEASED_CONSUMER, True
+                one.failures = one.attempts
+        self.swept(seen)
 
     def time_for_retries(self) -> None:
         for one in self.items.values():
@@ -327,7 +227,8 @@ class Model:
     def _record(self, one: Item, judged: object, seen: Seen) -> None:
         if one.outcome is not None:
             return
-        _, outcome, reason = seen.ledger[one.id]
+        assert one.id in seen.ledger, "processed, and not in the ledger"
+        outcome, reason = seen.ledger[one.id]
         message_id = one.content.message_id
         if judged is None:
             assert outcome in (Outcome.STORED, Outcome.DUPLICATE), f"a good message is {outcome}, {reason}"
@@ -366,18 +267,8 @@ class Model:
         pending = {one.id: (one.holder, one.delivered, one.stale) for one in self.at(Place.PENDING)}
         assert seen.pending == pending
         assert seen.delivered == self.delivered or not self.at(Place.WAITING)
-        ledger = {
-            one.id: (
-                None
-                if one.reason is Reason.CRASH_LOOP or one.outcome is Outcome.LOST
-                else one.content.message_id,
-                one.outcome,
-                one.reason,
-            )
-            for one in items.values()
-            if one.recorded
-        }
-        assert {i: row[1:] for i, row in seen.ledger.items()} == {i: row[1:] for i, row in ledger.items()}
+        ledger = {one.id: (one.outcome, one.reason) for one in items.values() if one.recorded}
+        assert seen.ledger == ledger
         assert seen.totals == Counter(one.outcome for one in items.values() if one.pruned)
         assert seen.rows == self.rows
         assert seen.archive == self.archive

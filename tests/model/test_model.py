@@ -1,6 +1,11 @@
 """Whatever is done, in whatever order: the real system does what the model says.
 
-A long run: ``MODEL_EXAMPLES=5000 pytest tests/model``, with new examples each time.
+``specification`` says what must become of every entry, ``machine`` does things to the real system and to
+the specification at once, ``observation`` shows the real one. A failure ends with the fewest steps that
+lead to it.
+
+A short run is the same each time. A long one, with new examples each time:
+``MODEL_EXAMPLES=5000 pytest tests/model``, or ``make model``.
 """
 
 from __future__ import annotations
@@ -15,12 +20,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from queue_core import RedisClient
 from queue_core.embedded import EmbeddedServer
 from tests.conftest import settings_for
-from tests.model.machine import Pipeline, keep_every_write
+from tests.model.machine import Pipeline
+from tests.model.system import keep_every_write
 from tutormax_pipeline.store import Store
 
 #: Examples of a long run; a short one, the same each time, where not given.
 LONG = int(os.environ.get("MODEL_EXAMPLES", "0"))
-_SHORT = 60
+_SHORT = 40
 
 
 @pytest.mark.timeout(0 if LONG else 120)

@@ -207,3 +207,19 @@ def test_what_was_moved_to_the_dead_letters_is_remembered_until_its_entry_is_tri
     assert client.redis.zcard(buried) == 2
     maintain(client, TUTORS, TOMORROW)
     assert client.redis.exists(buried) == 0
+
+
+def test_what_was_moved_to_the_dead_letters_is_remembered_while_a_deleted_entry_of_it_is_pending(
+    client: RedisClient, consumer: MessageConsumer
+) -> None:
+    stream = client.keys.stream(TUTORS)
+    client.redis.xadd(stream, {"message": b"junk"})
+    letters = [Letter(entry, Rejection(Reason.MALFORMED, ("x",))) for entry in consumer.read(TUTORS, 1)]
+    consumer.dead_letter(TUTORS, letters)
+    client.redis.xgroup_destroy(stream, CONSUMER_GROUP)
+    (again,) = consumer.read(TUTORS, 1)
+    client.redis.xdel(stream, again.id)
+    maintain(client, TUTORS, TOMORROW)
+    assert consumer.dead_letter(TUTORS, letters) == 0
+    assert client.redis.xlen(client.keys.dead_letter) == 1
+    assert consumer.get_pending_messages(TUTORS) == []
