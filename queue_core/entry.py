@@ -54,8 +54,7 @@ class Entry(NamedTuple):
     @property
     def position(self) -> tuple[int, int]:
         """Its id as numbers, which order entries as the stream does."""
-        milliseconds, _, sequence = self.id.partition("-")
-        return int(milliseconds), int(sequence)
+        return position_of(self.id)
 
 
 class LeftEntry(NamedTuple):
@@ -68,6 +67,11 @@ class LeftEntry(NamedTuple):
 
     id: str
     deliveries: int
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Its id as numbers, which order entries as the stream does."""
+        return position_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,12 @@ class Claimed:
     left: list[LeftEntry]
     lost: list[str]
     next_retry_seconds: float | None = None
+
+
+def position_of(entry_id: str) -> tuple[int, int]:
+    """An id as numbers, which order entries as the stream does."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)
 
 
 def entries_of(reply: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Entry]:
