@@ -11,6 +11,7 @@ from queue_core.channels import QueueChannels
 from queue_core.client import RedisClient
 from queue_core.failpoints import around
 from queue_core.letter import DeadLetter
+from queue_core.letter_counts import counted_as
 
 #: Arguments of a script: keys, then the others.
 _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
@@ -71,7 +72,7 @@ def remove(client: RedisClient, letters: Sequence[DeadLetter]) -> list[Move]:
         QueueUnavailableError: Redis did not answer; which were removed is seen by looking again.
     """
     keys = [client.keys.dead_letter, client.keys.dead_letter_counts]
-    replies = _run(client, "discard", [(keys, [letter.id, letter.channel]) for letter in letters])
+    replies = _run(client, "discard", [(keys, [letter.id, counted_as(letter.channel)]) for letter in letters])
     return [_move(letter, reply) for letter, reply in zip(letters, replies, strict=True)]
 
 

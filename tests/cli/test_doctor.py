@@ -148,15 +148,24 @@ def test_wrong_counts_of_dead_letters_are_noticed_and_counted_anew(
         client.redis.xadd(client.keys.stream(TUTORS), {"message": "junk"})
     drain_tutors(client, store)
     client.redis.xtrim(client.keys.dead_letter, maxlen=420, approximate=False)
-    assert checks(tutormax) == ["letter_counts"]
+    assert checks(tutormax) == ["dead_letters_gone", "letter_counts"]
     done = tutormax("doctor", "--repair")
     assert "Counted the dead letters anew: 420" in done.stdout
     assert client.redis.hgetall(client.keys.dead_letter_counts) == {b"tutors": b"420"}
     found = letter_counts(client)
     assert (found.letters, found.counted) == (420, 420)
     client.redis.delete(client.keys.dead_letter)
-    assert checks(tutormax) == ["letter_counts"]
-    assert checks(tutormax, "--repair") == []
+    assert checks(tutormax) == ["dead_letters_gone", "letter_counts"]
+    assert checks(tutormax, "--repair") == ["dead_letters_gone"]
+    done = tutormax("doctor")
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert any("dead letters gone" in line and "450" in line for line in done.stdout.splitlines())
+    assert "error tutors: 450 dead letters gone" in words
+    done = tutormax("doctor", "--write-off", "tutors", "--why", "test data")
+    assert done.returncode == 0
+    assert "dead letters that are gone, and now acknowledged: 450." in " ".join(done.stdout.split())
+    assert checks(tutormax) == []
 
 
 def test_groups_and_consumers_that_are_in_the_way_are_named(

@@ -199,7 +199,11 @@ def test_letters_of_another_format_can_be_discarded(
     client.redis.xadd(client.keys.dead_letter, {"error": "boom", "channel": b"\xff"})
     assert letters.discard(ALL, who="ann", why="w", dry_run=False).discarded == 2
     assert len(archive.letters()) == 2
-    assert client.redis.hgetall(client.keys.dead_letter_counts) == {b"tutors": b"0"}
+    assert client.redis.hgetall(client.keys.dead_letter_counts) == {
+        b"tutors": b"0",
+        b"tutors:moved": b"1",
+        b":moved": b"1",
+    }
 
 
 def test_discarding_goes_on_after_a_stop(

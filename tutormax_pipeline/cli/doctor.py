@@ -84,10 +84,14 @@ def _mend(client: RedisClient, found: Diagnosis) -> list[str]:
 def _written_off(before: Books) -> str:
     if before.balanced and not before.lost_unacknowledged:
         return f"The books of {before.channel} balance; there was nothing to write off."
-    return (
+    done = (
         f"Wrote off for {before.channel}: a difference of {before.difference:,}; recorded as lost, and now "
-        f"acknowledged: {before.lost_unacknowledged:,}."
+        f"acknowledged: {before.lost_unacknowledged:,}"
     )
+    if before.letters.balanced:
+        return f"{done}."
+    upto = "" if before.letters.exact else "up to "
+    return f"{done}; dead letters that are gone, and now acknowledged: {upto}{before.letters.gone:,}."
 
 
 def _as_json(found: Diagnosis, places: dict[str, str], done: list[str]) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def _as_json(found: Diagnosis, places: dict[str, str], done: list[str]) -> dict[
 
 
 def figures(books: Books) -> dict[str, int]:
-    """The figures of a channel's books, in the order in which they add up."""
+    """The figures of a channel's books, in the order in which they add up; last, letters that are gone."""
     return {
         "added": books.added,
         "carried": books.carried,
@@ -112,6 +116,7 @@ def figures(books: Books) -> dict[str, int]:
         "waiting": books.waiting,
         "pending": books.pending,
         "difference": books.difference,
+        "dead_letters_gone": books.letters.gone,
     }
 
 
@@ -140,11 +145,12 @@ def _table(all_books: tuple[Books, ...]) -> Table:
             table.add_section()
             label = "unaccounted for"
         values = [column[name] for column in columns]
-        if name == "carried" and not any(values):
+        if name in {"carried", "dead_letters_gone"} and not any(values):
             continue
+        wrong = name in {"difference", "dead_letters_gone"}
         table.add_row(
             label.replace("_", " "),
-            *(f"[red]{value:,}[/]" if name == "difference" and value else f"{value:,}" for value in values),
+            *(f"[red]{value:,}[/]" if wrong and value else f"{value:,}" for value in values),
         )
     return table
 
