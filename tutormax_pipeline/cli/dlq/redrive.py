@@ -47,7 +47,7 @@ def redrive(  # noqa: PLR0917 - click passes them by name
         click.echo(orjson.dumps(asdict(report)).decode())
     else:
         _tell(report, max_redrives)
-    sys.exit(1 if report.stopped or report.full else 0)
+    sys.exit(1 if report.stopped or report.full or report.failed else 0)
 
 
 def _redrive(
@@ -106,7 +106,21 @@ def _tell(report: RedriveReport, max_redrives: int) -> None:
             f"Drain it ('tutormax drain {channel}'), then give the same command again.",
             err=True,
         )
+    if report.failed:
+        _tell_failures(report)
     if report.stopped:
         click.echo("Stopped as asked. The same command goes on.", err=True)
     if report.dry_run and report.redriven:
         click.echo("Nothing was changed: --yes does it.")
+
+
+def _tell_failures(report: RedriveReport) -> None:
+    click.echo(
+        f"{report.failed:,} could not be put back, and stay. Look at each with 'tutormax dlq show ID', or "
+        "discard it ('tutormax dlq discard --id ID') and publish its record anew:",
+        err=True,
+    )
+    for letter_id, answer in report.failures.items():
+        click.echo(f"  {letter_id}: {answer}", err=True)
+    if report.failed > len(report.failures):
+        click.echo(f"  ... and {report.failed - len(report.failures):,} more.", err=True)
