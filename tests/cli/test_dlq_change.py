@@ -221,13 +221,18 @@ def test_a_store_that_is_away_discards_nothing(
         ["redrive", "--yes", "--dry-run"],
         ["redrive", "--limit", "0"],
         ["redrive", "--rate", "0"],
+        ["redrive", "--rate", "nan"],
+        ["redrive", "--rate", "inf", "--yes"],
+        ["redrive", "--id", "99999999999999999999-0", "--yes"],
         ["redrive", "--max-redrives", "0"],
         ["discard", "--yes"],
         ["discard", "--why", " ", "--yes"],
+        ["discard", "--why", "caf\udce9", "--yes"],
         ["edit", "1-0", "--patch", "{}"],
+        ["edit", "1-0", "--patch", "{}", "--why", "caf\udce9", "--yes"],
         ["edit", "five", "--patch", "{}", "--why", "w"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: ascii(" ".join(arguments)),
 )
 def test_what_cannot_be_is_refused_before_anything_happens(
     tutormax: Command, client: RedisClient, arguments: list[str]

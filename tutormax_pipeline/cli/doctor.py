@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +18,9 @@ from queue_core.letter_counts import letter_counts, recount_letters
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.books import Books, repair, write_off
 from tutormax_pipeline.cli.channel_argument import ChannelType
+from tutormax_pipeline.cli.login_name import login_name
+from tutormax_pipeline.cli.printable import printable
+from tutormax_pipeline.cli.text import TextType
 from tutormax_pipeline.doctor import Diagnosis, examine
 from tutormax_pipeline.findings import Finding, Severity
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
@@ -34,8 +36,10 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 @click.option(
     "--write-off", "written_off", type=ChannelType(), help="Make this channel's books balance, for ever."
 )
-@click.option("--why", help="With --write-off: what happened. Kept with your name.")
-@click.option("--who", help="With --write-off: who answers for it; your user name when not given.")
+@click.option("--why", type=TextType(), help="With --write-off: what happened. Kept with your name.")
+@click.option(
+    "--who", type=TextType(), help="With --write-off: who answers for it; your user name when not given."
+)
 def doctor(as_json: bool, mend: bool, written_off: Channel | None, why: str | None, who: str | None) -> None:
     """Account for every message ever published, and look for what is wrong.
 
@@ -56,7 +60,7 @@ def doctor(as_json: bool, mend: bool, written_off: Channel | None, why: str | No
             done += _mend(client, found)
         if written_off is not None and why is not None:
             before = write_off(
-                client, store, written_off, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
+                client, store, written_off, who=who or login_name(), why=why, now=datetime.now(UTC)
             )
             done.append(_written_off(before))
         if done:
@@ -158,9 +162,9 @@ def _table(all_books: tuple[Books, ...]) -> Table:
 def _show_finding(console: Console, finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
     where = f" {finding.channel}:" if finding.channel else ""
-    console.print(f"[{colour}]{finding.severity}[/]{where} {escape(finding.summary)}")
+    console.print(f"[{colour}]{finding.severity}[/]{where} {escape(printable(finding.summary))}")
     if finding.entry_ids:
         named = ", ".join(finding.entry_ids[:10])
         more = len(finding.entry_ids) - 10
         console.print(f"  entries: {named}{' ...' if more > 0 else ''}")
-    console.print(f"  [bold]->[/] {escape(finding.remedy)}")
+    console.print(f"  [bold]->[/] {escape(printable(finding.remedy))}")

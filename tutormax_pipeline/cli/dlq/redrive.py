@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict
 
@@ -19,10 +20,24 @@ from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.stopping import stop_on_signals
 
 
+class RateType(click.FloatRange):
+    """So many a second: a finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse nan and inf, which are numbers to Python."""
+        rate = float(super().convert(value, param, ctx))  # type: ignore[arg-type]  # its stub leaves out text
+        if not math.isfinite(rate):
+            self.fail(f"{value} is no rate; leave --rate out to go as fast as can be", param, ctx)
+        return rate
+
+
 @click.command(short_help="Publish messages again.")
 @choosing_letters
 @click.option("--limit", type=click.IntRange(1), help="Redrive at most as many.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Redrive as many a second.")
+@click.option("--rate", type=RateType(), help="Redrive as many a second.")
 @click.option(
     "--max-redrives",
     type=click.IntRange(1),
