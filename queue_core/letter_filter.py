@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from queue_core.channels import Channel
+from queue_core.entry_id import LARGEST_SEQUENCE
 from queue_core.letter import DeadLetter
 
-_ID = re.compile(r"\d{1,20}-\d{1,20}")
+_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class LetterFilter:
 
     def __post_init__(self) -> None:
         for letter_id in self.ids or ():
-            if not _ID.fullmatch(letter_id):
+            found = _ID.fullmatch(letter_id)
+            if found is None or max(map(int, found.groups())) > LARGEST_SEQUENCE:
                 raise ValueError(
                     f"{letter_id!r} is not the id of a dead letter; ids look like 1762549200000-0"
                 )

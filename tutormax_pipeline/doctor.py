@@ -7,6 +7,7 @@ A new check is one function, and one line in ``CHECKS``.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,9 +76,22 @@ def check_stray_groups(seen: Examination) -> Iterator[Finding]:
                 severity=Severity.WARNING,
                 summary=f"Consumer group {group.name!r} is not the pipeline's; {group.pending:,} entries are "
                 f"pending in it and {waiting} wait. What it has not processed is never trimmed.",
-                remedy=f"If nobody uses it: redis-cli XGROUP DESTROY '{stream}' '{group.name}'",
+                remedy=f"If nobody uses it: {_destroy(stream, group.name)}",
                 channel=books.channel.name,
             )
+
+
+def _destroy(stream: str, group: str) -> str:
+    # Others chose the name: whoever copies this into a shell must run nothing else.
+    option, word = "", group
+    if not group.isprintable() or "\\" in group:
+        escaped = (one if one.isprintable() else _escaped(one) for one in group.replace('"', '\\"'))
+        option, word = " --quoted-input", f'"{"".join(escaped)}"'
+    return f"redis-cli{option} XGROUP DESTROY {shlex.quote(stream)} {shlex.quote(word)}"
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())
 
 
 def check_consumers(seen: Examination) -> Iterator[Finding]:

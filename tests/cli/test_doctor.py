@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core.channels import CONSUMER_GROUP
 from queue_core.letter_counts import letter_counts
 from tests.cli.conftest import Command
 from tests.pipeline.conftest import publish
@@ -125,6 +127,23 @@ def test_nothing_is_written_off_without_a_reason_or_by_accident(
     assert "--why" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--why", "--who"])
+def test_what_is_no_text_is_refused_before_anything_is_written_off(tutormax: Command, option: str) -> None:
+    done = tutormax("doctor", "--write-off", "tutors", "--why", "w", option, "caf\udce9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Invalid value for '{option}': must be UTF-8 text" in done.stderr
+
+
+def test_a_user_whose_name_is_no_text_is_named_as_well_as_can_be(
+    tutormax: Command, publisher: MessagePublisher, client: RedisClient, store: Store
+) -> None:
+    publish(publisher, 2)
+    delete_waiting(client, 1)
+    assert tutormax("doctor", "--write-off", "tutors", "--why", "w", LOGNAME="zo\udceb").returncode == 0
+    with store.engine.connect() as connection:
+        assert connection.scalar(text("SELECT who FROM book_adjustments")) == "zo\\xeb"
+
+
 def test_lost_ledger_rows_are_repaired_and_settled_by_the_next_drain(
     tutormax: Command, publisher: MessagePublisher, client: RedisClient, store: Store
 ) -> None:
@@ -148,15 +167,24 @@ def test_wrong_counts_of_dead_letters_are_noticed_and_counted_anew(
         client.redis.xadd(client.keys.stream(TUTORS), {"message": "junk"})
     drain_tutors(client, store)
     client.redis.xtrim(client.keys.dead_letter, maxlen=420, approximate=False)
-    assert checks(tutormax) == ["letter_counts"]
+    assert checks(tutormax) == ["dead_letters_gone", "letter_counts"]
     done = tutormax("doctor", "--repair")
     assert "Counted the dead letters anew: 420" in done.stdout
     assert client.redis.hgetall(client.keys.dead_letter_counts) == {b"tutors": b"420"}
     found = letter_counts(client)
     assert (found.letters, found.counted) == (420, 420)
     client.redis.delete(client.keys.dead_letter)
-    assert checks(tutormax) == ["letter_counts"]
-    assert checks(tutormax, "--repair") == []
+    assert checks(tutormax) == ["dead_letters_gone", "letter_counts"]
+    assert checks(tutormax, "--repair") == ["dead_letters_gone"]
+    done = tutormax("doctor")
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert any("dead letters gone" in line and "450" in line for line in done.stdout.splitlines())
+    assert "error tutors: 450 dead letters gone" in words
+    done = tutormax("doctor", "--write-off", "tutors", "--why", "test data")
+    assert done.returncode == 0
+    assert "dead letters that are gone, and now acknowledged: 450." in " ".join(done.stdout.split())
+    assert checks(tutormax) == []
 
 
 def test_groups_and_consumers_that_are_in_the_way_are_named(
@@ -172,6 +200,39 @@ def test_groups_and_consumers_that_are_in_the_way_are_named(
     assert "'audit'" in found[0]["summary"]
     assert client.keys.stream(TUTORS) in found[0]["remedy"]
     assert consumer.name in found[1]["summary"]
+
+
+def test_names_that_are_no_text_are_shown_as_well_as_can_be(
+    tutormax: Command, publisher: MessagePublisher, client: RedisClient, consumer: MessageConsumer
+) -> None:
+    publish(publisher, 3)
+    consumer.read(TUTORS, 1)
+    stream = client.keys.stream(TUTORS)
+    client.redis.xreadgroup(CONSUMER_GROUP, b"caf\xe9", {stream: ">"}, count=1)
+    client.redis.xgroup_create(stream, b"gro\xdfe\x1b[2J")
+    short = {"REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS": "0.0001"}
+    done = tutormax("doctor", **short)
+    words = " ".join(done.stdout.split())
+    assert (done.returncode, "\x1b" in words) == (1, False)
+    assert "caf\\\\xe9" in words
+    found = json.loads(tutormax("doctor", "--json", **short).stdout)["findings"]
+    (stray,) = [one for one in found if one["check"] == "stray_group"]
+    _, _, command = stray["remedy"].partition(": ")
+    assert shlex.split(command) == [
+        *("redis-cli", "--quoted-input", "XGROUP", "DESTROY", stream),
+        '"gro\\xdfe\\x1b[2J"',
+    ]
+
+
+def test_a_name_that_a_shell_would_obey_is_quoted(
+    tutormax: Command, publisher: MessagePublisher, client: RedisClient
+) -> None:
+    publish(publisher, 1)
+    stream, name = client.keys.stream(TUTORS), "x'; echo \"oh\" '"
+    client.redis.xgroup_create(stream, name)
+    (stray,) = json.loads(tutormax("doctor", "--json").stdout)["findings"]
+    _, _, command = stray["remedy"].partition(": ")
+    assert shlex.split(command) == ["redis-cli", "XGROUP", "DESTROY", stream, name]
 
 
 def test_a_server_that_may_lose_messages_is_noticed(tutormax: Command, client: RedisClient) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +18,9 @@ from queue_core.letter_counts import letter_counts, recount_letters
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.books import Books, repair, write_off
 from tutormax_pipeline.cli.channel_argument import ChannelType
+from tutormax_pipeline.cli.login_name import login_name
+from tutormax_pipeline.cli.printable import printable
+from tutormax_pipeline.cli.text import TextType
 from tutormax_pipeline.doctor import Diagnosis, examine
 from tutormax_pipeline.findings import Finding, Severity
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
@@ -34,8 +36,10 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 @click.option(
     "--write-off", "written_off", type=ChannelType(), help="Make this channel's books balance, for ever."
 )
-@click.option("--why", help="With --write-off: what happened. Kept with your name.")
-@click.option("--who", help="With --write-off: who answers for it; your user name when not given.")
+@click.option("--why", type=TextType(), help="With --write-off: what happened. Kept with your name.")
+@click.option(
+    "--who", type=TextType(), help="With --write-off: who answers for it; your user name when not given."
+)
 def doctor(as_json: bool, mend: bool, written_off: Channel | None, why: str | None, who: str | None) -> None:
     """Account for every message ever published, and look for what is wrong.
 
@@ -56,7 +60,7 @@ def doctor(as_json: bool, mend: bool, written_off: Channel | None, why: str | No
             done += _mend(client, found)
         if written_off is not None and why is not None:
             before = write_off(
-                client, store, written_off, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
+                client, store, written_off, who=who or login_name(), why=why, now=datetime.now(UTC)
             )
             done.append(_written_off(before))
         if done:
@@ -84,10 +88,14 @@ def _mend(client: RedisClient, found: Diagnosis) -> list[str]:
 def _written_off(before: Books) -> str:
     if before.balanced and not before.lost_unacknowledged:
         return f"The books of {before.channel} balance; there was nothing to write off."
-    return (
+    done = (
         f"Wrote off for {before.channel}: a difference of {before.difference:,}; recorded as lost, and now "
-        f"acknowledged: {before.lost_unacknowledged:,}."
+        f"acknowledged: {before.lost_unacknowledged:,}"
     )
+    if before.letters.balanced:
+        return f"{done}."
+    upto = "" if before.letters.exact else "up to "
+    return f"{done}; dead letters that are gone, and now acknowledged: {upto}{before.letters.gone:,}."
 
 
 def _as_json(found: Diagnosis, places: dict[str, str], done: list[str]) -> dict[str, Any]:
@@ -103,7 +111,7 @@ def _as_json(found: Diagnosis, places: dict[str, str], done: list[str]) -> dict[
 
 
 def figures(books: Books) -> dict[str, int]:
-    """The figures of a channel's books, in the order in which they add up."""
+    """The figures of a channel's books, in the order in which they add up; last, letters that are gone."""
     return {
         "added": books.added,
         "carried": books.carried,
@@ -112,6 +120,7 @@ def figures(books: Books) -> dict[str, int]:
         "waiting": books.waiting,
         "pending": books.pending,
         "difference": books.difference,
+        "dead_letters_gone": books.letters.gone,
     }
 
 
@@ -140,11 +149,12 @@ def _table(all_books: tuple[Books, ...]) -> Table:
             table.add_section()
             label = "unaccounted for"
         values = [column[name] for column in columns]
-        if name == "carried" and not any(values):
+        if name in {"carried", "dead_letters_gone"} and not any(values):
             continue
+        wrong = name in {"difference", "dead_letters_gone"}
         table.add_row(
             label.replace("_", " "),
-            *(f"[red]{value:,}[/]" if name == "difference" and value else f"{value:,}" for value in values),
+            *(f"[red]{value:,}[/]" if wrong and value else f"{value:,}" for value in values),
         )
     return table
 
@@ -152,9 +162,9 @@ def _table(all_books: tuple[Books, ...]) -> Table:
 def _show_finding(console: Console, finding: Finding) -> None:
     colour = _COLOURS[finding.severity]
     where = f" {finding.channel}:" if finding.channel else ""
-    console.print(f"[{colour}]{finding.severity}[/]{where} {escape(finding.summary)}")
+    console.print(f"[{colour}]{finding.severity}[/]{where} {escape(printable(finding.summary))}")
     if finding.entry_ids:
         named = ", ".join(finding.entry_ids[:10])
         more = len(finding.entry_ids) - 10
         console.print(f"  entries: {named}{' ...' if more > 0 else ''}")
-    console.print(f"  [bold]->[/] {escape(finding.remedy)}")
+    console.print(f"  [bold]->[/] {escape(printable(finding.remedy))}")
