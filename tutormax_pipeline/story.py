@@ -13,7 +13,7 @@ from queue_core.letter import REDRIVES_FIELD, DeadLetter
 from queue_core.letter_archive import ArchiveAction
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store.trail import KeptLetter, LedgerRow
-from tutormax_pipeline.trace import EntryTrail, MessageTrace, RowTrail
+from tutormax_pipeline.trace import EntryTrail, MessageTrace, RowTrail, Trace, is_entry_id
 
 _SETTLED = {
     Outcome.STORED: "Stored",
@@ -74,6 +74,29 @@ def standing(message: MessageTrace) -> str:
     if Outcome.LOST in outcomes:
         return "lost"
     return "gone from the dead letters" if outcomes else "unknown"
+
+
+def nobody_knows(found: Trace, *, further: str) -> str:
+    """What to say where nothing was found, and where it was looked.
+
+    Args:
+        found: the trace.
+        further: name of the option that searches further.
+    """
+    words = (
+        f"Nobody knows {found.asked}. Looked in the ledger, the dead letters, the archive and the streams."
+    )
+    for search in found.searches:
+        if not search.complete:
+            back_to = "" if search.back_to is None else f", back to {search.back_to:%Y-%m-%d %H:%M} UTC"
+            words += (
+                f" Of {search.channel} only the newest {search.looked_at:,} entries{back_to}: "
+                f"{further} looks further."
+            )
+    words += " The ledger is pruned after TUTORMAX_LEDGER_RETENTION_DAYS."
+    if is_entry_id(found.asked):
+        words += " The id of a dead letter is gone once it is redriven: ask for its message's."
+    return words
 
 
 def _published(message: MessageTrace) -> Iterator[Happening]:

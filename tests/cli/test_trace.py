@@ -141,7 +141,7 @@ def test_what_nobody_knows_is_said_with_where_it_was_looked(tutormax: Command, c
     assert done.stderr.startswith("Error: Nobody knows m-0. Looked in the ledger, the dead letters,")
     assert "Of tutors only the newest 2 entries" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "a dead letter's id is gone once it is redriven" in tutormax("trace", "5-5").stderr
+    assert "The id of a dead letter is gone once it is redriven" in tutormax("trace", "5-5").stderr
     done = tutormax("trace", "nobody", "--json")
     assert (done.returncode, json.loads(done.stdout)["found"]) == (1, False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -20,8 +19,8 @@ from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.run_links import run_link, ui_address
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 from tutormax_pipeline.store import Store
-from tutormax_pipeline.story import Happening, standing, tell
-from tutormax_pipeline.trace import MOST_ENTRIES, MessageTrace, Trace, is_entry_id, trace
+from tutormax_pipeline.story import Happening, nobody_knows, standing, tell
+from tutormax_pipeline.trace import MOST_ENTRIES, MessageTrace, Trace, trace
 
 
 @click.command("trace", short_help="Tell what became of a message.")
@@ -55,26 +54,8 @@ def trace_command(asked: str, limit: int, data: bool, as_json: bool) -> None:
     elif found.messages:
         _show(found, ui, data=data)
     if not found.messages:
-        click.echo(f"Error: Nobody knows {one_line(asked)}. {' '.join(looked(found))}", err=True)
+        click.echo(f"Error: {one_line(nobody_knows(found, further='--limit'))}", err=True)
         sys.exit(1)
-
-
-def looked(found: Trace) -> Iterator[str]:
-    """Where it was looked, in sentences."""
-    yield "Looked in the ledger, the dead letters, the archive and the streams."
-    for search in found.searches:
-        if not search.complete:
-            back_to = f"{search.back_to:%Y-%m-%d %H:%M} UTC" if search.back_to else "nowhere"
-            yield (
-                f"Of {search.channel} only the newest {search.looked_at:,} entries, back to {back_to}: "
-                "--limit looks further."
-            )
-    yield (
-        "The ledger is pruned after TUTORMAX_LEDGER_RETENTION_DAYS; a dead letter's id is gone once it is "
-        "redriven."
-        if is_entry_id(found.asked)
-        else "The ledger is pruned after TUTORMAX_LEDGER_RETENTION_DAYS."
-    )
 
 
 def _show(found: Trace, ui: str | None, *, data: bool) -> None:
