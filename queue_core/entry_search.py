@@ -77,6 +77,8 @@ def find_entries(
         if not last:
             break
         start = f"({last}"
+    if last and not _goes_on(client, stream, start):
+        last = ""
     found = [one for one in candidates if _is_of(client, stream, one, message_id)]
     return EntrySearch(channel, tuple(reversed(found)), looked, _back_to(client, stream, last), not last)
 
@@ -91,6 +93,11 @@ def _is_of(client: RedisClient, stream: str, entry_id: str, message_id: str) -> 
     with client.errors():
         found: Any = client.redis.xrange(stream, entry_id, entry_id)
     return any(message_id_of(fields.get(BODY_FIELD)) == message_id for _, fields in found)
+
+
+def _goes_on(client: RedisClient, stream: str, start: str) -> bool:
+    with client.errors():
+        return bool(client.redis.xrevrange(stream, start, "-", count=1))
 
 
 def _back_to(client: RedisClient, stream: str, last: str) -> datetime | None:

@@ -47,6 +47,12 @@ def test_it_looks_at_no_more_than_it_may(client: RedisClient, most: int) -> None
     assert reached.entry_ids == (ids[50 - most],)
 
 
+def test_a_search_that_just_reaches_the_beginning_is_complete(client: RedisClient) -> None:
+    publish(client, *(f"m-{number}" for number in range(40)))
+    assert find_entries(client, TUTORS, "nope", most_entries=40).complete
+    assert not find_entries(client, TUTORS, "nope", most_entries=39).complete
+
+
 def test_where_there_is_no_stream_there_is_nothing_to_look_at(client: RedisClient) -> None:
     found = find_entries(client, TUTORS, "m-1", most_entries=100)
     assert (found.entry_ids, found.looked_at, found.back_to, found.complete) == ((), 0, None, True)
