@@ -171,7 +171,7 @@ def read_letter(letter_id: str, raw: Mapping[bytes, bytes], body_bytes: int | No
         message_id=_text(raw, b"message_id") or None,
         reason=_text(raw, b"reason"),
         errors=_errors(raw),
-        attempts=_attempts(raw),
+        attempts=read_attempts(raw.get(b"attempts", b"")),
         deliveries=_number(raw, b"deliveries"),
         consumer=_text(raw, b"consumer"),
         failed_at=_failed_at(raw, letter_id),
@@ -181,6 +181,18 @@ def read_letter(letter_id: str, raw: Mapping[bytes, bytes], body_bytes: int | No
         body=body,
         fields=_received(raw),
         raw=raw,
+    )
+
+
+def read_attempts(found: bytes) -> tuple[Attempt, ...]:
+    """Attempts as they are kept: a JSON list; what cannot be read is left out."""
+    try:
+        rows = orjson.loads(found or b"null")
+    except orjson.JSONDecodeError:
+        return ()
+    attempts = [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
+    return tuple(
+        Attempt(*(str(attempt.get(name, "")) for name in ("at", "consumer", "error"))) for attempt in attempts
     )
 
 
@@ -203,14 +215,6 @@ def _errors(raw: Mapping[bytes, bytes]) -> tuple[str, ...]:
         return tuple(errors)
     words = _text(raw, b"errors")
     return (words,) if words else ()
-
-
-def _attempts(raw: Mapping[bytes, bytes]) -> tuple[Attempt, ...]:
-    found = _json(raw, b"attempts")
-    attempts = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    return tuple(
-        Attempt(*(str(attempt.get(name, "")) for name in ("at", "consumer", "error"))) for attempt in attempts
-    )
 
 
 def _json(raw: Mapping[bytes, bytes], name: bytes) -> Any:

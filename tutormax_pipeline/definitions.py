@@ -11,11 +11,12 @@ from tutormax_pipeline.defs.reclaim import reclaim_pending
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.defs.schedules import drain_all_schedule
 from tutormax_pipeline.defs.sensors import queue_sensors
+from tutormax_pipeline.defs.trace import trace_message
 
 defs = dg.Definitions(
     assets=[*queue_assets, *drain_assets],
     asset_checks=book_checks,
-    jobs=[*drain_jobs.values(), drain_all, reclaim_pending, maintain_queues],
+    jobs=[*drain_jobs.values(), drain_all, reclaim_pending, maintain_queues, trace_message],
     sensors=[*queue_sensors, drain_failure_sensor, drain_canceled_sensor],
     schedules=[drain_all_schedule, maintenance_schedule],
     resources={"queue": QueueResource(), "store": StoreResource()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -241,7 +242,49 @@ def test_a_server_that_may_lose_messages_is_noticed(tutormax: Command, client: R
     assert checks(tutormax) == ["eviction", "append_only"]
 
 
-def test_redis_away_is_one_clear_line(tutormax: Command) -> None:
-    done = tutormax("doctor", REDIS_URL="redis://127.0.0.1:1/0")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Redis at 127.0.0.1:1/0 is not available" in done.stderr
+def test_redis_away_is_a_finding_and_the_rest_is_examined(
+    tutormax: Command, environment: dict[str, str]
+) -> None:
+    home = Path(environment["TUTORMAX_HOME"])
+    home.mkdir(mode=0o755)
+    done = tutormax("doctor", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    found = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert (found["away"], found["server"], found["balanced"]) == (["redis"], None, None)
+    away, home_open = found["findings"]
+    assert (away["check"], home_open["check"]) == ("redis_away", "home_permissions")
+    assert away["summary"].startswith("Redis at 127.0.0.1:1/0 is not available")
+    assert away["remedy"].startswith("Check that it runs")
+    shown = tutormax("doctor", REDIS_URL="redis://127.0.0.1:1/0")
+    assert "Redis: away at 127.0.0.1:1/0" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_the_store_away_is_a_finding_and_the_server_is_examined(
+    tutormax: Command, client: RedisClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    client.redis.config_set("appendonly", "no")
+    done = tutormax("doctor", "--json", TUTORMAX_STORE_URL=f"sqlite:///{tmp_path}/file/store.db")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["away"]) == (2, ["store"])
+    assert [one["check"] for one in found["findings"]] == ["append_only", "store_away"]
+    assert found["server"]["append_only"] is False
+
+
+def test_where_something_is_away_nothing_is_repaired(tutormax: Command) -> None:
+    done = tutormax("doctor", "--repair", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 2
+    assert "Nothing was changed: redis could not be looked at." in done.stdout
+
+
+def test_a_note_alone_is_no_reason_to_fail(tutormax: Command, client: RedisClient) -> None:
+    user = f"limited-{client.settings.key_prefix}"
+    client.redis.execute_command("ACL", "SETUSER", user, "on", ">pw", "~*", "+@all", "-config")
+    try:
+        url = str(client.settings.url.get_secret_value()).replace("://", f"://{user}:pw@")
+        done = tutormax("doctor", "--json", REDIS_URL=url)
+    finally:
+        client.redis.execute_command("ACL", "DELUSER", user)
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (done.returncode, finding["check"], finding["severity"]) == (0, "config_not_checked", "note")
