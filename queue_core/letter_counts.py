@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from queue_core.client import RedisClient
 from queue_core.errors import QueueError
@@ -39,6 +38,29 @@ def letter_counts(client: RedisClient) -> LetterCounts:
     return LetterCounts(letters, sum(int(count) for count in counts))
 
 
+@dataclass(frozen=True, slots=True)
+class LetterTraffic:
+    """What the dead letter stream says of itself: equal at two instants, no letter came or went between.
+
+    Attributes:
+        letters: there now.
+        ever: ever written.
+    """
+
+    letters: int
+    ever: int
+
+
+def letter_traffic(client: RedisClient) -> LetterTraffic:
+    """Look at the dead letter stream; costs the same at any number of letters.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    with client.errors():
+        return LetterTraffic(*client.run("letter_traffic", [client.keys.dead_letter], []))
+
+
 def recount_letters(client: RedisClient) -> Counter[str]:
     """Count the dead letters anew.
 
@@ -52,18 +74,11 @@ def recount_letters(client: RedisClient) -> Counter[str]:
     keys = [client.keys.dead_letter, client.keys.dead_letter_counts]
     for _ in range(_TRIES):
         with client.errors():
-            before, counts = _state(client), _count(client)
+            before, counts = letter_traffic(client), _count(client)
             pairs = [part for pair in counts.items() for part in pair]
-            if client.run("set_letter_counts", keys, [*before, *pairs]):
+            if client.run("set_letter_counts", keys, [before.letters, before.ever, *pairs]):
                 return counts
     raise QueueError("Dead letters came or went while they were counted. Count them again later.")
-
-
-def _state(client: RedisClient) -> tuple[int, int]:
-    if not client.redis.exists(client.keys.dead_letter):
-        return 0, 0
-    info: dict[str, Any] = client.redis.xinfo_stream(client.keys.dead_letter)
-    return info["length"], info["entries-added"]
 
 
 def _count(client: RedisClient) -> Counter[str]:
