@@ -8,6 +8,9 @@ from queue_core.letter_counts import LetterTraffic
 
 #: Longest that a burst is waited out.
 LONGEST_BURST_SECONDS = 60.0
+#: Letters that trickle in all day are reviewed this often, since each review is a run; letters that went
+#: away, which is an operator's doing, at once.
+REST_SECONDS = 300.0
 #: A review that was asked for and did not come (it failed) is asked for again after so long.
 ASK_AGAIN_SECONDS = 600.0
 
@@ -53,7 +56,7 @@ def decide_review(watch: Watch, traffic: LetterTraffic, now: float, in_flight: i
         in_flight: reviews that have not ended.
     """
     if traffic == watch.reviewed:
-        quiet = Watch(watch.reviewed, traffic)
+        quiet = Watch(watch.reviewed, traffic, None, watch.asked, watch.asked_at)
         return ReviewDecision(False, f"{traffic.letters:,} dead letters, all of them reviewed.", quiet)
     since = now if watch.changing_since is None else watch.changing_since
     seen = Watch(watch.reviewed, traffic, since, watch.asked, watch.asked_at)
@@ -63,6 +66,11 @@ def decide_review(watch: Watch, traffic: LetterTraffic, now: float, in_flight: i
         return ReviewDecision(False, "The review that was asked for has not come; see its run.", seen)
     if traffic != watch.seen and now - since < LONGEST_BURST_SECONDS:
         return ReviewDecision(False, f"{traffic.letters:,} dead letters, and they still change.", seen)
-    came, more = max(0, traffic.ever - watch.reviewed.ever), traffic.letters - watch.reviewed.letters
-    why = f"{traffic.letters:,} dead letters: {came:,} came and {came - more:,} went since the last review."
+    came = max(0, traffic.ever - watch.reviewed.ever)
+    went = watch.reviewed.letters + came - traffic.letters
+    rest_seconds = watch.asked_at + REST_SECONDS - now
+    if rest_seconds > 0 and not went:
+        why = f"{came:,} dead letters came since the last review; the next is in {rest_seconds:.0f} s."
+        return ReviewDecision(False, why, seen)
+    why = f"{traffic.letters:,} dead letters: {came:,} came and {went:,} went since the last review."
     return ReviewDecision(True, why, Watch(watch.reviewed, traffic, None, traffic, now))

@@ -13,15 +13,16 @@ import pytest
 import yaml
 from sqlalchemy import select
 
-from queue_core import QueueChannels, RedisClient
+from queue_core import MessagePublisher, QueueChannels, RedisClient
 from queue_core.dead_letter import DeadLetters
 from queue_core.outcomes import Reason
-from tests.dagster_location.test_assets import MARK, Resources, assert_no_personal_data, failure
+from tests.dagster_location.test_assets import MARK, Resources, assert_no_personal_data, drain_tutors, failure
 from tests.queue.letters import bury, waiting
 from tutormax_pipeline.definitions import defs
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.tables import dead_letters as table
+from tutormax_pipeline.store.tables import record_table
 
 TUTORS, FEEDBACK = QueueChannels.TUTORS, QueueChannels.FEEDBACK
 
@@ -165,6 +166,23 @@ def test_the_report_s_yaml_redrives_its_group_and_no_other(
     assert launch(instance, resources, redrive).success
     assert len(waiting(client)) == 3
     assert [one.count for one in DeadLetters(client).groups()] == [2]
+
+
+def test_a_message_mended_by_the_report_s_yaml_ends_as_a_row(
+    client: RedisClient, resources: Resources, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    publisher = MessagePublisher(client)
+    message_id = publisher.publish(TUTORS, {"tutor_id": "T1", "name": "x", "rating": 55})
+    assert drain_tutors(instance, resources).success
+    redrive, _ = launchpads(metadata(instance, resources)["report"])
+    mending = {"merge_patch": {"rating": 5}, "who": "eve", "why": "a slip", "dry_run": False}
+    redrive["ops"]["redrive"]["config"] |= mending
+    assert launch(instance, resources, redrive).success
+    assert drain_tutors(instance, resources).success
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        (row,) = store.read(select(record_table(TUTORS)))
+    assert (row.tutor_id, row.rating, row.message_id) == ("T1", 5, message_id)
+    assert metadata(instance, resources)["letters"] == 0
 
 
 def test_the_report_s_yaml_discards_its_group_once_who_and_why_are_said(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -270,6 +271,35 @@ def test_the_launchpad_explains_each_field_and_needs_none(op: str) -> None:
     assert fields["dry_run"].default_value is True
     assert int(job.tags["dagster/max_runtime"]) > 0
     assert job.executor_def is dg.in_process_executor
+
+
+def test_an_error_says_how_many_were_moved_before_it_and_those_stay_moved(
+    client: RedisClient,
+    resources: Resources,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TUTORMAX_STORE_TIMEOUT_SECONDS", "0.05")
+    count = 100
+    bury(client, count)
+    Store.open(f"sqlite:///{tmp_path}/store.db").close()
+    holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None, check_same_thread=False)
+
+    def lock_once_it_moves() -> None:
+        wait_until(lambda: DeadLetters(client).count() < count)
+        holder.execute("BEGIN IMMEDIATE")
+
+    thread = threading.Thread(target=lock_once_it_moves)
+    thread.start()
+    config = {"merge_patch": {}, "who": "e", "why": "w", "per_second": 50, "dry_run": False}
+    words = failure(launch(instance, resources, "redrive", **config))
+    thread.join()
+    holder.close()
+    moved = count - DeadLetters(client).count()
+    assert 0 < moved < count
+    assert "locked" in words
+    assert f"Before that, {moved} were moved; the same launch goes on." in words
 
 
 @pytest.fixture

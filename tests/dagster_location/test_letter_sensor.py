@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from queue_core import QueueChannels, RedisClient
-from queue_core.dead_letter import DeadLetters
+from queue_core.dead_letter import DeadLetters, LetterFilter
 from queue_core.errors import QueueUnavailableError
 from queue_core.letter_counts import LetterTraffic, letter_traffic
 from tests.dagster_location.test_assets import Resources
@@ -22,7 +22,7 @@ from tutormax_pipeline.defs.letter_sensor import dead_letter_sensor
 from tutormax_pipeline.defs.resources import QueueResource
 from tutormax_pipeline.review_policy import (
     ASK_AGAIN_SECONDS,
-    LONGEST_BURST_SECONDS,
+    REST_SECONDS,
     Watch,
     decide_review,
 )
@@ -122,7 +122,7 @@ def test_a_review_that_did_not_come_is_not_asked_for_at_every_tick(client: Redis
     tick()
     assert tick().run_requests
     assert "has not come" in str(tick().skip_reason)
-    bury(client, 1)
+    DeadLetters(client).redrive(LetterFilter(), limit=1, dry_run=False)
     tick()
     assert tick().run_requests
 
@@ -156,16 +156,25 @@ def test_a_tick_costs_little_also_beside_large_letters(client: RedisClient, tick
     assert sent < 100_000
 
 
-def test_a_burst_that_does_not_end_is_reviewed_after_a_minute() -> None:
+def test_letters_that_never_cease_are_reviewed_after_a_minute_and_then_at_rests() -> None:
     watch, launches, now = Watch(), [], time.time()
-    for second in range(0, 200, 5):
+    for second in range(0, 700, 5):
         decision = decide_review(watch, LetterTraffic(second, second + 1), now + second, 0)
         watch = decision.watch
         if decision.launch:
             launches.append(second)
             watch = replace(watch, reviewed=watch.seen)
-    assert launches[0] == LONGEST_BURST_SECONDS
-    assert len(launches) == 3
+    assert launches == [60, 60 + REST_SECONDS, 60 + 2 * REST_SECONDS]
+
+
+def test_a_rest_holds_through_quiet_times_and_not_for_letters_that_went() -> None:
+    one, two = LetterTraffic(1, 1), LetterTraffic(2, 2)
+    rested = decide_review(Watch(reviewed=one, seen=one, asked=one, asked_at=1_000), one, 1_005, 0).watch
+    came = decide_review(replace(rested, seen=two, changing_since=1_006), two, 1_010, 0)
+    assert (came.launch, "the next is in 290 s" in came.why) == (False, True)
+    assert decide_review(came.watch, two, 1_000 + REST_SECONDS, 0).launch
+    gone = LetterTraffic(0, 1)
+    assert decide_review(replace(rested, seen=gone, changing_since=1_006), gone, 1_010, 0).launch
 
 
 def test_a_review_that_failed_is_asked_for_again_after_a_while() -> None:

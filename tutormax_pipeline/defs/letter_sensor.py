@@ -24,7 +24,8 @@ _WATCH = TypeAdapter(Watch)
     minimum_interval_seconds=_TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches `review_dead_letters` when dead letters came or went since the last review: once "
-    "for each burst, when it is over or has lasted a minute, and never beside another review.",
+    "for each burst, when it is over or has lasted a minute, and never beside another review. While letters "
+    "trickle in, every five minutes.",
 )
 def dead_letter_sensor(context: dg.SensorEvaluationContext, queue: QueueResource) -> dg.SensorResult:
     """One look at two numbers."""
