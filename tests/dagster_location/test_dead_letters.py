@@ -205,6 +205,20 @@ def test_of_letters_of_some_other_program_the_yaml_is_for_the_example_alone(
     assert discard["ops"]["discard"]["config"]["ids"] == [ids[-1].decode()]
 
 
+@pytest.mark.parametrize(
+    "error", ["a: b\u2028c", "\x7f\x85", "é 😀", "#", "yes", "- x", "a: \\ \" ' \t\n```"]
+)
+def test_whatever_an_error_says_the_yaml_means_it(
+    client: RedisClient, resources: Resources, instance: dg.DagsterInstance, error: str
+) -> None:
+    bury(client, 2, errors=(error,))
+    bury(client, 3, errors=(f"{error} ",))
+    report = metadata(instance, resources)["report"]
+    for config, letters in zip(launchpads(report), (3, 3, 2, 2), strict=True):
+        (op,) = config["ops"]
+        assert launch(instance, resources, config).output_for_node(op)[0]["letters"] == letters
+
+
 def test_text_in_an_error_does_not_become_markdown(
     client: RedisClient, resources: Resources, instance: dg.DagsterInstance
 ) -> None:
@@ -243,3 +257,10 @@ def test_the_review_is_scheduled_on_weekday_mornings() -> None:
     schedule = defs.resolve_schedule_def("review_dead_letters_schedule")
     assert (schedule.job_name, schedule.cron_schedule) == ("review_dead_letters", "0 8 * * 1-5")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def test_the_asset_describes_every_column_of_its_table() -> None:
+    asset = defs.resolve_asset_graph().get(dg.AssetKey("dead_letters"))
+    columns = asset.metadata["dagster/column_schema"].columns
+    assert [column.name for column in columns] == [column.name for column in table.columns]
+    assert all(column.description and column.type for column in columns)

@@ -62,9 +62,15 @@ def launchpad(op: str, chosen: Mapping[str, Any], *remarks: str) -> str:
         chosen: its config.
         remarks: YAML comments below it.
     """
-    # Written as JSON, which YAML reads alike, so that no text can be taken for anything else.
-    lines = [f"      {name}: {orjson.dumps(value).decode()}" for name, value in chosen.items()]
+    lines = [f"      {name}: {_scalar(value)}" for name, value in chosen.items()]
     return "\n".join(["ops:", f"  {op}:", "    config:", *lines, *(f"      # {one}" for one in remarks)])
+
+
+def _scalar(value: Any) -> str:
+    # Written as JSON, which YAML reads alike, so that no text can be taken for anything else; but for
+    # characters that YAML refuses or takes for the end of a line.
+    text = orjson.dumps(value).decode()
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in text)
 
 
 def _parts(stock: Stock) -> Iterator[str]:
