@@ -32,6 +32,9 @@ def _instant(value: object) -> object:
 Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)]
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 
+#: Ends the description of a field that holds personal data.
+PERSONAL = "Personal data."
+
 
 class Record(BaseModel):
     """What all records share: strict values, unlisted fields kept."""

@@ -41,7 +41,7 @@ SIDE_EFFECTS = {
     "write": ["commit"],
     "ack": ["acknowledge"],
     "retry": ["retry", "claim", "begin"],
-    "dead-letter": ["dead_letter", "discard", "archive", "withdraw", "set_letter_counts"],
+    "dead-letter": ["dead_letter", "discard", "archive", "withdraw", "set_letter_counts", "replace_stock"],
     "redrive": ["redrive"],
     "reclaim": ["reclaim", "release", "leave"],
     "trim": ["trim", "forget_settled", "remove_dead_consumers", "prune_ledger", "refresh_statistics"],
@@ -58,6 +58,7 @@ ONLY_LOOK = {
     "read_letters",
     "entry_state",
     "find_message",
+    "letter_traffic",
 }
 EFFECTS = [effect for effects in SIDE_EFFECTS.values() for effect in effects]
 #: Where the ledger is pruned: what was stored before is known by its number only.

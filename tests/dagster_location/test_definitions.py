@@ -12,6 +12,7 @@ from tutormax_pipeline.store.tables import record_table
 
 #: group, kinds, and what it is made from, of each asset: what an analyst sees in the graph.
 ASSETS = {
+    "dead_letters": ("queue", {"redis", "table"}, ["queue/feedback", "queue/sessions", "queue/tutors"]),
     "feedback": ("tutoring", {"sqlite", "table"}, ["queue/feedback"]),
     "queue/feedback": ("queue", {"redis"}, []),
     "queue/sessions": ("queue", {"redis"}, []),

@@ -32,6 +32,8 @@ LETTER = read_letter(
         ({"reason": "invalid"}, {"reason": "malformed"}),
         ({"error": "field REQUIRED"}, {"error": "missing"}),
         ({"error": "GRÖSSE"}, {"error": "grosses"}),
+        ({"fault": "rating: Größe"}, {"fault": "rating: Größ"}),
+        ({"fault": "rating: Größe"}, {"fault": "name: Field required"}),
         ({"message_id": "m-1"}, {"message_id": "m"}),
         ({"ids": ("4-0", "5-1")}, {"ids": ("5-0",)}),
         ({"text": b"\xff SEC"}, {"text": b"secret"}),
