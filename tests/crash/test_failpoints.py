@@ -56,6 +56,7 @@ ONLY_LOOK = {
     "deleted_pending",
     "count_letters",
     "read_letters",
+    "stale_pending",
 }
 EFFECTS = [effect for effects in SIDE_EFFECTS.values() for effect in effects]
 #: Where the ledger is pruned: what was stored before is known by its number only.
