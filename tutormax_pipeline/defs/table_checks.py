@@ -29,12 +29,12 @@ _KNOWN = "known_session_and_tutor"
 _USUAL_DESCRIPTION = (
     "No row is valid and yet hardly true: a session longer than 12 hours or that ends before it starts, "
     "feedback from the future or whose rating contradicts its sentiment, a message published in the future. "
-    "A warning: the rows are stored. When it fails, its result counts them and names the first ids: ask the "
+    "A warning: the rows are stored. When it fails, its result counts them and names up to 20 ids of each kind: ask the "
     "service that published them, and have it publish a correction, which wins by its later timestamp."
 )
 _KNOWN_DESCRIPTION = (
     "Every feedback's session and tutor are in the tables. A warning: the rows are stored. When it fails, "
-    "its result names the first ids. What still waits in its queue counts as unknown until it is drained, so "
+    "its result names up to 20 ids. What still waits in its queue counts as unknown until it is drained, so "
     "look again after the next drain of `sessions` and `tutors`; then look for it among the dead letters; "
     "else have its service publish it."
 )
@@ -94,7 +94,7 @@ def _usual(channel: Channel, store: Store) -> dg.AssetCheckResult:
         dg.AssetCheckKey(dg.AssetKey(channel.name), _USUAL),
         explain_unusual(channel, found),
         "No unusual row.",
-        {"unusual_rows": sum(one.rows for one in found), "first_ids": dg.MetadataValue.json(ids)},
+        {"unusual_rows": sum(one.rows for one in found), "ids": dg.MetadataValue.json(ids)},
     )
 
 
@@ -107,7 +107,7 @@ def _known(channel: Channel, store: Store) -> dg.AssetCheckResult:
         {
             "unknown_sessions": found.sessions,
             "unknown_tutors": found.tutors,
-            "first_feedback_ids": dg.MetadataValue.json(list(found.feedback_ids)),
+            "feedback_ids": dg.MetadataValue.json(list(found.feedback_ids)),
         },
     )
 

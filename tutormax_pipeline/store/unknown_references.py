@@ -19,7 +19,7 @@ class UnknownReferences:
     Attributes:
         sessions: rows whose session is unknown; those that name none are not among them.
         tutors: rows whose tutor is unknown.
-        feedback_ids: ids of the first of either.
+        feedback_ids: ids of some of either.
     """
 
     sessions: int
@@ -44,8 +44,9 @@ def unknown_references(store: Store, most_ids: int) -> UnknownReferences:
         ~select(1).where(sessions.c.session_id == feedback.session_id).exists(),
     )
     no_tutor = ~select(1).where(tutors.c.tutor_id == feedback.tutor_id).exists()
-    counts = [_count(no_session), _count(no_tutor)]
-    ((by_session, by_tutor),) = store.read(select(*counts))
+    counts: list[Any] = [_count(no_session), _count(no_tutor)]
+    (found,) = store.read(select(*counts))
+    by_session, by_tutor = found[0], found[1]
     if not (by_session or by_tutor):
         return UnknownReferences(0, 0, ())
     named = select(feedback.feedback_id).where(or_(no_session, no_tutor)).limit(most_ids)

@@ -30,7 +30,7 @@ class Unusual:
     Attributes:
         what: in which way, in words.
         rows: how many there are.
-        ids: primary keys of the first.
+        ids: primary keys of some of them.
     """
 
     what: str
