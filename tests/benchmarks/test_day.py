@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.simulated_day import (
     DAY_SECONDS,
     MESSAGES,
@@ -19,27 +17,26 @@ from tutormax_pipeline.settings import PipelineSettings
 SLACK_SECONDS = TICK_SECONDS + START_SECONDS
 
 
-def live(seed: int, **settings: float) -> dict[str, Day]:
-    wanted = PipelineSettings.load(**settings)
-    return {name: simulate(name, arrivals(messages, seed), wanted) for name, messages in MESSAGES.items()}
+def live(channel: str, **settings: float) -> Day:
+    return simulate(channel, arrivals(MESSAGES[channel], seed=1), PipelineSettings.load(**settings))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_with_the_defaults_a_day_of_3000_messages_takes_at_most_300_runs(seed: int) -> None:
-    days = live(seed)
+def test_with_the_defaults_a_day_of_3000_messages_takes_at_most_300_runs() -> None:
+    settings = PipelineSettings.load()
+    days = {name: simulate(name, arrivals(count, seed=1), settings) for name, count in MESSAGES.items()}
     assert sum(len(day.waits) for day in days.values()) == sum(MESSAGES.values()) == 3_000
     assert sum(day.runs for day in days.values()) <= 300
-    limit_seconds = PipelineSettings.load().drain_max_wait_seconds + SLACK_SECONDS
+    limit_seconds = settings.drain_max_wait_seconds + SLACK_SECONDS
     assert max(max(day.waits) for day in days.values()) <= limit_seconds
     assert all(day.observations <= day.ticks * TICK_SECONDS / 60 + 1 for day in days.values())
 
 
 def test_the_simulation_tells_a_policy_that_costs_too_many_runs() -> None:
-    assert sum(day.runs for day in live(1, drain_linger_seconds=60).values()) > 300
+    assert live("sessions", drain_linger_seconds=60).runs > 300
 
 
 def test_by_age_nobody_waits_longer_than_the_age() -> None:
-    day = live(1, drain_max_wait_seconds=120, drain_linger_seconds=0)["feedback"]
+    day = live("feedback", drain_max_wait_seconds=120, drain_linger_seconds=0)
     assert 100 < max(day.waits) <= 120 + SLACK_SECONDS
 
 

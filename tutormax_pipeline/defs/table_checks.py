@@ -29,8 +29,9 @@ _KNOWN = "known_session_and_tutor"
 _USUAL_DESCRIPTION = (
     "No row is valid and yet hardly true: a session longer than 12 hours or that ends before it starts, "
     "feedback from the future or whose rating contradicts its sentiment, a message published in the future. "
-    "A warning: the rows are stored. When it fails, its result counts them and names up to 20 ids of each kind: ask the "
-    "service that published them, and have it publish a correction, which wins by its later timestamp."
+    "A warning: the rows are stored. When it fails, its result counts them and names up to 20 ids of each "
+    "kind: ask the service that published them, and have it publish a correction, which wins by its later "
+    "timestamp."
 )
 _KNOWN_DESCRIPTION = (
     "Every feedback's session and tutor are in the tables. A warning: the rows are stored. When it fails, "

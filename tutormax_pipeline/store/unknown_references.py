@@ -46,7 +46,7 @@ def unknown_references(store: Store, most_ids: int) -> UnknownReferences:
     no_tutor = ~select(1).where(tutors.c.tutor_id == feedback.tutor_id).exists()
     counts: list[Any] = [_count(no_session), _count(no_tutor)]
     (found,) = store.read(select(*counts))
-    by_session, by_tutor = found[0], found[1]
+    by_session, by_tutor = tuple(found)
     if not (by_session or by_tutor):
         return UnknownReferences(0, 0, ())
     named = select(feedback.feedback_id).where(or_(no_session, no_tutor)).limit(most_ids)
