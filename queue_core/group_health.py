@@ -60,6 +60,18 @@ def holding_consumers(client: RedisClient, channel: Channel) -> list[HoldingCons
     ]
 
 
+def holders(client: RedisClient, channel: Channel) -> list[str]:
+    """Names of all consumers that hold entries, but for what was given back, at the cost of their number.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    stream = client.keys.stream(channel)
+    rows = _rows(client, lambda: client.redis.xinfo_consumers(stream, CONSUMER_GROUP))
+    names = [row["name"].decode(errors="replace") for row in rows if row["pending"]]
+    return sorted(name for name in names if name != RELEASED_CONSUMER)
+
+
 def stray_groups(client: RedisClient, channel: Channel) -> list[StrayGroup]:
     """Every group of the channel's stream other than the pipeline's.
 

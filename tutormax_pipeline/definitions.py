@@ -18,11 +18,13 @@ from tutormax_pipeline.defs.reclaim import reclaim_pending
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.defs.schedules import drain_all_schedule
 from tutormax_pipeline.defs.sensors import queue_sensors
+from tutormax_pipeline.defs.stale_pending import stale_pending_sensor
+from tutormax_pipeline.defs.table_checks import table_checks
 from tutormax_pipeline.defs.trace import trace_message
 
 defs = dg.Definitions(
     assets=[*queue_assets, *drain_assets, dead_letters_asset],
-    asset_checks=book_checks,
+    asset_checks=[*book_checks, *table_checks],
     jobs=[
         *drain_jobs.values(),
         drain_all,
@@ -33,7 +35,13 @@ defs = dg.Definitions(
         discard_dead_letters,
         trace_message,
     ],
-    sensors=[*queue_sensors, drain_failure_sensor, drain_canceled_sensor, dead_letter_sensor],
+    sensors=[
+        *queue_sensors,
+        drain_failure_sensor,
+        drain_canceled_sensor,
+        stale_pending_sensor,
+        dead_letter_sensor,
+    ],
     schedules=[drain_all_schedule, maintenance_schedule, review_dead_letters_schedule],
     resources={"queue": QueueResource(), "store": StoreResource()},
     executor=dg.in_process_executor,

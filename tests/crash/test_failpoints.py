@@ -59,6 +59,7 @@ ONLY_LOOK = {
     "entry_state",
     "find_message",
     "letter_traffic",
+    "stale_pending",
 }
 EFFECTS = [effect for effects in SIDE_EFFECTS.values() for effect in effects]
 #: Where the ledger is pruned: what was stored before is known by its number only.

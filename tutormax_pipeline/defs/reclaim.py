@@ -7,6 +7,7 @@ from pydantic import Field
 
 from queue_core import QueueChannels, QueueError
 from queue_core.reclaim import ReclaimReport, reclaim
+from tutormax_pipeline.defs.lanes import reclaim_tags
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.losses import record_losses
 from tutormax_pipeline.store import StoreError
@@ -73,6 +74,7 @@ def reclaim_op(
     description="Give back what consumers hold and no longer work on, so that the next drain takes it at "
     "once. The sensors start that drain by themselves.\n\nUse it when messages stay pending: with "
     "`min_idle_seconds` lower than usual when you know that nobody works on them.",
+    tags=reclaim_tags(),
     executor_def=dg.in_process_executor,
 )
 def reclaim_pending() -> None:
