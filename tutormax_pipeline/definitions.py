@@ -11,12 +11,13 @@ from tutormax_pipeline.defs.reclaim import reclaim_pending
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.defs.schedules import drain_all_schedule
 from tutormax_pipeline.defs.sensors import queue_sensors
+from tutormax_pipeline.defs.tutor_performance import tutor_performance, tutor_performance_sensor
 
 defs = dg.Definitions(
-    assets=[*queue_assets, *drain_assets],
+    assets=[*queue_assets, *drain_assets, tutor_performance],
     asset_checks=book_checks,
     jobs=[*drain_jobs.values(), drain_all, reclaim_pending, maintain_queues],
-    sensors=[*queue_sensors, drain_failure_sensor, drain_canceled_sensor],
+    sensors=[*queue_sensors, drain_failure_sensor, drain_canceled_sensor, tutor_performance_sensor],
     schedules=[drain_all_schedule, maintenance_schedule],
     resources={"queue": QueueResource(), "store": StoreResource()},
     executor=dg.in_process_executor,
