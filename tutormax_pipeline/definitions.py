@@ -21,9 +21,10 @@ from tutormax_pipeline.defs.sensors import queue_sensors
 from tutormax_pipeline.defs.stale_pending import stale_pending_sensor
 from tutormax_pipeline.defs.table_checks import table_checks
 from tutormax_pipeline.defs.trace import trace_message
+from tutormax_pipeline.defs.tutor_performance import tutor_performance, tutor_performance_sensor
 
 defs = dg.Definitions(
-    assets=[*queue_assets, *drain_assets, dead_letters_asset],
+    assets=[*queue_assets, *drain_assets, dead_letters_asset, tutor_performance],
     asset_checks=[*book_checks, *table_checks],
     jobs=[
         *drain_jobs.values(),
@@ -41,6 +42,7 @@ defs = dg.Definitions(
         drain_canceled_sensor,
         stale_pending_sensor,
         dead_letter_sensor,
+        tutor_performance_sensor,
     ],
     schedules=[drain_all_schedule, maintenance_schedule, review_dead_letters_schedule],
     resources={"queue": QueueResource(), "store": StoreResource()},

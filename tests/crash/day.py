@@ -26,6 +26,7 @@ from tutormax_pipeline.records import Record
 from tutormax_pipeline.stock import take_stock
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.archive import StoreArchive
+from tutormax_pipeline.store.performance import refresh_performance
 from tutormax_pipeline.store.tables import message_ledger
 
 TUTORS = QueueChannels.TUTORS
@@ -52,6 +53,7 @@ def live(client: RedisClient, store: Store, retention_days: int) -> None:
     _lose_a_ledger_row(client, store)
     _lose_an_entry(client, store)
     _drain(client, store)
+    refresh_performance(store)
     maintain_all(client, store, retention_days, now=datetime.now(UTC) + timedelta(days=3))
 
 

@@ -30,7 +30,7 @@ from tests.pipeline.conftest import rows
 from tutormax_pipeline import books
 from tutormax_pipeline.drain import drain
 from tutormax_pipeline.store import Store
-from tutormax_pipeline.store.tables import letter_archive, message_ledger
+from tutormax_pipeline.store.tables import letter_archive, message_ledger, tutor_performance
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +46,7 @@ SIDE_EFFECTS = {
     "reclaim": ["reclaim", "release", "leave"],
     "trim": ["trim", "forget_settled", "remove_dead_consumers", "prune_ledger", "refresh_statistics"],
     "books": ["put_back", "remember_sighting", "adjust_books"],
+    "downstream": ["refresh_performance"],
 }
 #: Scripts that change nothing.
 ONLY_LOOK = {
@@ -139,6 +140,8 @@ def assert_everything_holds(client: RedisClient, store: Store, *, pruned: bool) 
         assert times_stored(store) == stored
     assert [row["tutor_id"] for row in rows(store)] == sorted(stored)
     assert {row["rating"] for row in rows(store)} == {None, 5.0}
+    with store.engine.connect() as connection:
+        assert sorted(connection.scalars(select(tutor_performance.c.tutor_id))) == sorted(stored)
     letters = DeadLetters(client)
     assert sorted(letter.body for letter in letters.iterate()) == sorted(JUNK[:2])
     assert letters.count(LetterFilter(channel=TUTORS)) == 2

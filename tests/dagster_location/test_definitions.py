@@ -18,6 +18,7 @@ ASSETS = {
     "queue/sessions": ("queue", {"redis"}, []),
     "queue/tutors": ("queue", {"redis"}, []),
     "sessions": ("tutoring", {"sqlite", "table"}, ["queue/sessions"]),
+    "tutor_performance": ("tutoring", {"sqlite", "table"}, ["feedback", "sessions", "tutors"]),
     "tutors": ("tutoring", {"sqlite", "table"}, ["queue/tutors"]),
 }
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
 from base64 import b64decode
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from queue_core.failpoints import recorded
 from queue_core.letter import DeadLetter, read_letter
 from queue_core.letter_archive import ArchiveAction
-from tutormax_pipeline.store import Store, StoreUnavailableError
+from tutormax_pipeline.store import Store, StoreError, StoreUnavailableError
 from tutormax_pipeline.store.archive import StoreArchive
 from tutormax_pipeline.store.tables import letter_archive
 
@@ -133,3 +134,17 @@ def test_a_database_that_is_away_keeps_nothing_and_says_so(store: Store) -> None
     ):
         StoreArchive(impatient).keep(letters("1-0"), DISCARDED, who="ann", why="w")
     assert StoreArchive(store).letters() == []
+
+
+def test_an_error_of_the_database_quotes_no_letter_and_neither_do_its_causes(
+    store: Store, archive: StoreArchive
+) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(
+            text("CREATE TRIGGER refuse BEFORE INSERT ON letter_archive BEGIN SELECT RAISE(ABORT, 'no'); END")
+        )
+    with pytest.raises(StoreError) as caught:
+        archive.keep(letters("1-0"), ArchiveAction.DISCARDED, who="w", why="MARKED")
+    words = "".join(traceback.format_exception(caught.value))
+    assert "letter_archive" in words
+    assert "'MARKED'" not in words

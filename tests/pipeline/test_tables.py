@@ -27,6 +27,7 @@ TABLES = [
     "stream_sightings",
     "letter_archive",
     "dead_letters",
+    "tutor_performance",
 ]
 
 

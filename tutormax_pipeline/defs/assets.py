@@ -8,12 +8,15 @@ from pydantic import Field
 from queue_core import MessageConsumer, QueueChannels, QueueError
 from queue_core.channels import Channel
 from tutormax_pipeline.batches import BATCH_SIZE, LARGEST_BATCH_SIZE
-from tutormax_pipeline.defs.drain_metadata import column_schema, drain_metadata, drain_summary, loss_warning
+from tutormax_pipeline.defs.column_schema import column_schema
+from tutormax_pipeline.defs.drain_metadata import drain_metadata, drain_summary, loss_warning
 from tutormax_pipeline.defs.lanes import OWNERS, consumer_name
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import StoreError
+from tutormax_pipeline.store.stored_messages import messages_stored
+from tutormax_pipeline.store.tables import record_table
 
 
 class DrainConfig(dg.Config):
@@ -83,7 +86,7 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
         "message. **Materialize** drains the queue now: every waiting message becomes a row, a duplicate "
         "or a dead letter, and the ledger says which.",
         metadata={
-            "dagster/column_schema": column_schema(channel),
+            "dagster/column_schema": column_schema(record_table(channel)),
             "dagster/table_name": channel.name,
         },
     )
@@ -95,7 +98,7 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
             with queue.connect() as client, store.open() as tables, stop_on_signals() as stop:
                 consumer = MessageConsumer(client, consumer_name(run_id))
                 report = drain(consumer, tables, channel, run_id=run_id, limits=config.limits(), stop=stop)
-                rows = tables.row_count(channel)
+                rows, version = tables.row_count(channel), messages_stored(tables, channel)
         except (QueueError, StoreError) as error:
             raise dg.Failure(description=str(error)) from error
         context.log.info(drain_summary(report))
@@ -103,7 +106,10 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
             context.log.error(loss_warning(report))
         if report.stopped:
             raise dg.DagsterExecutionInterruptedError(drain_summary(report))
-        return dg.MaterializeResult(metadata=drain_metadata(report, rows))
+        # The same as before where nothing was stored, so that nothing is calculated from it again.
+        return dg.MaterializeResult(
+            metadata=drain_metadata(report, rows), data_version=dg.DataVersion(str(version))
+        )
 
     return drain_channel
 

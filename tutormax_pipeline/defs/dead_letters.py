@@ -10,7 +10,7 @@ from queue_core import QueueChannels, QueueError
 from queue_core.letter_counts import LetterTraffic
 from queue_core.letter_groups import LetterGroup
 from tutormax_pipeline.defs.assets import queue_key
-from tutormax_pipeline.defs.drain_metadata import table_schema
+from tutormax_pipeline.defs.column_schema import column_schema
 from tutormax_pipeline.defs.lanes import MAX_RUNTIME_SECONDS, OWNERS
 from tutormax_pipeline.defs.letter_report import fault_shown, is_ours, report
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
@@ -43,7 +43,7 @@ _GROUP_COLUMNS = [
     "group back (`redrive_dead_letters`) or throws it away (`discard_dead_letters`), ready to paste.",
     metadata={
         "dagster/table_name": table.name,
-        "dagster/column_schema": table_schema(table),
+        "dagster/column_schema": column_schema(table),
     },
 )
 def dead_letters_asset(

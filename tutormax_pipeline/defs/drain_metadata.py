@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import Table
 
-from queue_core.channels import Channel
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.drain import DrainReport
-from tutormax_pipeline.store.tables import record_table
 
 #: Ids of lost entries that the metadata and the log name.
 _IDS_SHOWN = 100
@@ -68,26 +65,4 @@ def loss_warning(report: DrainReport) -> str:
         f"were processed ({', '.join(report.lost[:_IDS_LOGGED])}{more}). The ledger has them as lost. "
         "Look for a program that trims or deletes (XTRIM, XDEL, XADD with MAXLEN), and have them published "
         "again."
-    )
-
-
-def column_schema(channel: Channel) -> dg.TableSchema:
-    """The columns of a channel's table, with their meaning."""
-    return table_schema(record_table(channel))
-
-
-def table_schema(table: Table) -> dg.TableSchema:
-    """The columns of a table, with their meaning."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=column.name,
-                type=str(column.type),
-                description=column.comment,
-                constraints=dg.TableColumnConstraints(
-                    nullable=bool(column.nullable), unique=bool(column.primary_key)
-                ),
-            )
-            for column in table.columns
-        ]
     )

@@ -144,7 +144,8 @@ def _engine(url: str, timeout_seconds: float) -> Engine:
         )
     if address.database and address.database != ":memory:":
         _make_private(Path(address.database))
-    engine = create_engine(address, connect_args={"timeout": timeout_seconds})
+    # An error's text goes into run events, with those of its causes: no values in it.
+    engine = create_engine(address, connect_args={"timeout": timeout_seconds}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

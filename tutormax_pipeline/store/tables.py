@@ -145,6 +145,35 @@ dead_letters = Table(
 )
 
 
+tutor_performance = Table(
+    "tutor_performance",
+    metadata,
+    Column("tutor_id", Text, primary_key=True, comment="Identifies the tutor."),
+    Column("sessions_held", BigInteger, nullable=False, comment="Completed, or ended where no status is."),
+    Column("hours", Float(53), comment="Hours of sessions held, of those whose length is known."),
+    Column("no_shows", BigInteger, nullable=False, comment="Sessions to which nobody came."),
+    Column("cancellations", BigInteger, nullable=False, comment="Sessions called off."),
+    Column("no_show_rate", Float(53), comment="No-shows / (held + no-shows), 0 to 1."),
+    Column(
+        "cancellation_rate", Float(53), comment="Cancellations / (held + no-shows + cancellations), 0 to 1."
+    ),
+    Column("rating_count", BigInteger, nullable=False, comment="Ratings that students gave."),
+    Column("rating_mean", Float(53), comment="Their mean, 1 to 5."),
+    Column(
+        "rating_shrunken",
+        Float(53),
+        comment="Their mean, drawn to the mean of all ratings the fewer they are: for ranking.",
+    ),
+    Column("sentiment_count", BigInteger, nullable=False, comment="Feedback whose sentiment is known."),
+    Column("positive_share", Float(53), comment="Share of it that is positive, 0 to 1."),
+    Column("neutral_share", Float(53), comment="Share of it that is neutral, 0 to 1."),
+    Column("negative_share", Float(53), comment="Share of it that is negative, 0 to 1."),
+    Column("last_session_at", UtcDateTime, comment="Start of the last session held, UTC."),
+    Column("calculated_at", UtcDateTime, nullable=False, comment="Figures are as of then, UTC."),
+    comment="One row for each tutor that a profile, a session or a feedback names.",
+)
+
+
 @cache
 def record_table(channel: Channel) -> Table:
     """The table of a channel's records, made from the fields of its record class."""
