@@ -4,6 +4,7 @@ import dagster as dg
 
 from tutormax_pipeline.defs.assets import drain_assets, queue_assets
 from tutormax_pipeline.defs.checks import book_checks
+from tutormax_pipeline.defs.documented import documented
 from tutormax_pipeline.defs.ended_runs import drain_canceled_sensor, drain_failure_sensor
 from tutormax_pipeline.defs.jobs import drain_all, drain_jobs
 from tutormax_pipeline.defs.maintenance import maintain_queues, maintenance_schedule
@@ -14,7 +15,7 @@ from tutormax_pipeline.defs.sensors import queue_sensors
 from tutormax_pipeline.defs.tutor_performance import tutor_performance, tutor_performance_sensor
 
 defs = dg.Definitions(
-    assets=[*queue_assets, *drain_assets, tutor_performance],
+    assets=documented([*queue_assets, *drain_assets, tutor_performance]),
     asset_checks=book_checks,
     jobs=[*drain_jobs.values(), drain_all, reclaim_pending, maintain_queues],
     sensors=[*queue_sensors, drain_failure_sensor, drain_canceled_sensor, tutor_performance_sensor],
