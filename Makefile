@@ -48,6 +48,7 @@ lint: setup ## check formatting, style, types, imports between packages, and tha
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/dagster definitions validate --workspace workspace.yaml --log-level warning
+	DAGSTER_DISABLE_TELEMETRY=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dg check defs
 
 format: setup ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only

@@ -9,6 +9,7 @@ from tutormax_pipeline.defs.dead_letters import (
     review_dead_letters,
     review_dead_letters_schedule,
 )
+from tutormax_pipeline.defs.documented import documented
 from tutormax_pipeline.defs.ended_runs import drain_canceled_sensor, drain_failure_sensor
 from tutormax_pipeline.defs.jobs import drain_all, drain_jobs
 from tutormax_pipeline.defs.letter_jobs import discard_dead_letters, redrive_dead_letters
@@ -24,7 +25,7 @@ from tutormax_pipeline.defs.trace import trace_message
 from tutormax_pipeline.defs.tutor_performance import tutor_performance, tutor_performance_sensor
 
 defs = dg.Definitions(
-    assets=[*queue_assets, *drain_assets, dead_letters_asset, tutor_performance],
+    assets=documented([*queue_assets, *drain_assets, dead_letters_asset, tutor_performance]),
     asset_checks=[*book_checks, *table_checks],
     jobs=[
         *drain_jobs.values(),

@@ -69,6 +69,7 @@ def _queue_spec(channel: Channel) -> dg.AssetSpec:
         group_name="queue",
         kinds={"redis"},
         owners=OWNERS,
+        tags={"queue": channel.name},
         description=f"{channel.purpose}\n\nA Redis stream that TutorMax's services publish to; "
         f"`{channel.name}_queue_sensor` watches it, and draining it fills `{channel.name}`.",
     )
@@ -81,6 +82,7 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
         deps=[queue_key(channel)],
         kinds={"sqlite", "table"},
         owners=OWNERS,
+        tags={"queue": channel.name},
         code_version="1",
         description=f"{channel.purpose}\n\nOne row for each `{channel.id_field}`, made from its newest "
         "message. **Materialize** drains the queue now: every waiting message becomes a row, a duplicate "

@@ -56,7 +56,7 @@ _REFRESH = (
     kinds={"sqlite", "table"},
     owners=OWNERS,
     code_version="1",
-    tags={"domain": "tutoring"},
+    tags={"refreshed": "automatically"},
     automation_condition=_REFRESH,
     description="How each tutor does: one row for each `tutor_id` that a profile, a session or a feedback "
     "names, with sessions held, hours, no-show and cancellation rate, ratings, sentiment and last "
