@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos model lint format lock bench clean
+.PHONY: help setup up test chaos model lint format lock bench day clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ lock: setup ## write requirements.lock anew from pyproject.toml
 
 bench: setup ## measure draining
 	$(BIN)/python -m benchmarks.drain $(ARGS)
+
+day: setup ## simulate a day of 3,000 messages, and measure what its runs and looks cost
+	$(BIN)/python -m benchmarks.day $(ARGS)
 
 clean: ## remove .venv, caches and build products; never the data in .tutormax
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from queue_core.channels import Channel
 from queue_core.client import RedisClient
-from queue_core.letter import Letter, write_letter
+from queue_core.entry import Delivery
+from queue_core.letter import Letter, received_fields, write_letter
 
 
 def bury(client: RedisClient, group: str, consumer: str, channel: Channel, letters: Sequence[Letter]) -> int:
@@ -28,7 +29,16 @@ def bury(client: RedisClient, group: str, consumer: str, channel: Channel, lette
     ]
     moved = 0
     for letter in letters:
-        fields = write_letter(letter, consumer, channel, datetime.now(UTC))
-        args = [group, letter.entry.id, channel.name, *(part for pair in fields for part in pair)]
-        moved += client.run("dead_letter", script_keys, args) is not None
+        about = write_letter(letter, consumer, channel, datetime.now(UTC))
+        start = [group, letter.entry.id, channel.name]
+        # What was received is copied on the server: every byte of it, and none travels once more.
+        reply = client.run("dead_letter", script_keys, [*start, 0, *_flat(about)])
+        if reply == b"send" and letter.entry.delivery is not Delivery.WITHHELD:
+            received = received_fields(letter.entry)
+            reply = client.run("dead_letter", script_keys, [*start, 1, *_flat(received), *_flat(about)])
+        moved += reply not in (None, b"send")
     return moved
+
+
+def _flat(pairs: Iterable[tuple[str | bytes, str | bytes]]) -> list[str | bytes]:
+    return [part for pair in pairs for part in pair]

@@ -8,15 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel
 from queue_core.client import RedisClient
 from queue_core.entry_id import LARGEST_SEQUENCE, ZERO, EntryId
 from queue_core.errors import QueueError
+from queue_core.letter_counts import miscounted_letters
 
 #: Entries counted, or ids asked for, in one step.
 _STEP_ENTRIES = 1_000
 _TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LetterCensus:
+    """A channel's dead letters at the instant of a census.
+
+    Attributes:
+        there: in the dead letter stream.
+        moved: ever moved on from there: redriven, edited or discarded.
+        has_count: False where nothing was ever counted, or the counts were deleted.
+        newest: newest id ever given to a letter of any channel.
+    """
+
+    there: int
+    moved: int
+    has_count: bool
+    newest: EntryId
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,7 @@ class Census:
         pending: ids of the entries delivered and not acknowledged, in order; those deleted meanwhile too.
         waiting: entries not delivered yet.
         waiting_since: of these, the ones that were added since the earlier look.
+        letters: the channel's dead letters.
     """
 
     channel: Channel
@@ -46,6 +66,7 @@ class Census:
     pending: tuple[str, ...]
     waiting: int
     waiting_since: int
+    letters: LetterCensus
 
     @property
     def settled_before(self) -> EntryId:
@@ -130,8 +151,9 @@ def put_back(client: RedisClient, channel: Channel, entry_ids: Sequence[str]) ->
 
 def _try(client: RedisClient, channel: Channel, since: EntryId) -> Census | None:
     stream = client.keys.stream(channel)
-    exists, added, first, newest, delivered, now_ms, pending, older, newer = client.run(
-        "books", [stream], [CONSUMER_GROUP, str(since), _STEP_ENTRIES]
+    keys = [stream, client.keys.dead_letter, client.keys.dead_letter_counts]
+    exists, added, first, newest, delivered, now_ms, pending, older, newer, letters = client.run(
+        "books", keys, [CONSUMER_GROUP, str(since), _STEP_ENTRIES, channel.name]
     )
     last = EntryId.parse(newest.decode())
     waiting = []
@@ -151,7 +173,15 @@ def _try(client: RedisClient, channel: Channel, since: EntryId) -> Census | None
         pending=tuple(entry_id.decode() for entry_id in pending),
         waiting=sum(waiting),
         waiting_since=waiting[1],
+        letters=_letters(client, channel, letters),
     )
+
+
+def _letters(client: RedisClient, channel: Channel, reply: Sequence[Any]) -> LetterCensus:
+    counted, moved, has_count, newest, total, counted_in_all = reply
+    # What is counted wrong (somebody deleted letters by hand) stays as wrong whatever is moved meanwhile.
+    wrong = 0 if total == counted_in_all else miscounted_letters(client)[channel.name]
+    return LetterCensus(counted - wrong, moved, bool(has_count), EntryId.parse(newest.decode()))
 
 
 def _count_on(client: RedisClient, stream: str, after: str, end: EntryId) -> int | None:

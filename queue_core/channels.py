@@ -114,5 +114,9 @@ class Keys:
 
     @property
     def dead_letter_counts(self) -> str:
-        """Hash: channel name -> its dead letters, so that counting them costs the same at any number."""
+        """Hash: channel name -> its dead letters, so that counting them costs the same at any number.
+
+        And ``<channel>:moved`` -> those ever moved on: redriven, edited or discarded. With both the books
+        show whether letters are gone.
+        """
         return f"{self.dead_letter}:counts"

@@ -57,7 +57,7 @@ _UNAVAILABLE_ANSWERS = (
 _DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 #: Scripts that others begin with, each with the function that calls for it; one that needs another before it.
-_SHARED = (("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
+_SHARED = (("attempts", "failures_in"), ("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
 
 
 @dataclass(frozen=True, slots=True)

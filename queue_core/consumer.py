@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from redis.client import Pipeline
@@ -28,17 +29,28 @@ from redis.client import Pipeline
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel, QueueChannels
 from queue_core.client import RedisClient
 from queue_core.dead_letter import Letter, bury
-from queue_core.entry import Claimed, Entry, entries_of
+from queue_core.entry import (
+    Claimed,
+    Delivery,
+    Entry,
+    LeftEntry,
+    entries_of,
+    entries_of_script,
+    fields_of,
+)
 from queue_core.failpoints import around
 from queue_core.group import ConsumerGroup
+from queue_core.isolation import crash_loop, most_deliveries
 from queue_core.outcomes import Message, Reason, Rejection
 from queue_core.retry import PlannedRetry, plan_retry
 from queue_core.serializer import deserialize
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of messages that are taken over at once: what made one process run out of memory fits the next one.
-MOST_CLAIMED_BYTES = 33_554_432
+#: Bytes of messages that are delivered at once; a few more, as many as one step of the script reads.
+MOST_READ_BYTES = 33_554_432
+#: Entries that a read which waited takes: those after them are read at once, and by bytes.
+_FEW = 50
 
 #: A blocking read may end this late: servers look for expired ones ten times a second.
 _LATE_MS = 100
@@ -170,29 +182,24 @@ class MessageConsumer:
             _log.error("%d messages of %s were deleted before they were processed.", len(claimed.lost), found)
             self.acknowledge(found, *claimed.lost)
         taken = [*claimed.new, *self.begin(found, claimed.left)]
-        return self._readable(found, sorted(taken, key=lambda entry: entry.position))
+        return self._readable(found, sorted(taken, key=attrgetter("position")))
 
     def read(
         self, channel: Channel, count: int, *, block_ms: int = 0, acknowledge: Sequence[str] = ()
     ) -> list[Entry]:
         """Acknowledge what is done and deliver new entries, in one round trip.
 
-        Blocks in slices, each well inside ``REDIS_SOCKET_TIMEOUT``. A group that is gone is made again.
+        Bounded by bytes as well, at about ``MOST_READ_BYTES``. Blocks in slices, each well inside
+        ``REDIS_SOCKET_TIMEOUT``. A group that is gone is made again.
         """
         deadline = time.monotonic() + block_ms / 1000
         longest_ms = max(1, int(self.client.settings.socket_timeout * 500) - _LATE_MS)
-        done = list(acknowledge)
-        while True:
-            left_ms = max(0, int((deadline - time.monotonic()) * 1000))
+        entries = self._group.attempt(channel, partial(self._read_now, channel, count, list(acknowledge)))
+        while not entries and (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
             wait_ms = min(left_ms, longest_ms)
-            acknowledged, entries = self._group.attempt(
-                channel, partial(self._read, channel, count, wait_ms, done)
-            )
-            self.statistics.acknowledged += acknowledged
-            self.statistics.delivered += len(entries)
-            done = []
-            if entries or left_ms <= longest_ms:
-                return entries
+            entries = self._group.attempt(channel, partial(self._wait, channel, count, wait_ms))
+        self.statistics.delivered += len(entries)
+        return entries
 
     def claim(
         self,
@@ -200,7 +207,7 @@ class MessageConsumer:
         count: int,
         *,
         min_idle_ms: int | None = None,
-        most_bytes: int = MOST_CLAIMED_BYTES,
+        most_bytes: int = MOST_READ_BYTES,
     ) -> Claimed:
         """Take over what is to be tried again: retries that are due, then what another consumer left.
 
@@ -213,37 +220,37 @@ class MessageConsumer:
         """
         if min_idle_ms is None:
             min_idle_ms = int(self.client.settings.worker_max_processing_time_seconds * 1000)
-        taken, deliveries, failures, lost = self._group.run(
+        new, left, lost, due_ms = self._group.run(
             "claim", channel, self._group.entry_keys(channel), [self.name, min_idle_ms, count, most_bytes]
         )
-        self._attempted.update(
-            entry_id.decode() for (entry_id, _), n in zip(taken, failures, strict=True) if n
-        )
-        new: list[Entry] = []
-        left: list[Entry] = []
-        for (entry_id, fields), times, failed in zip(taken, deliveries, failures, strict=True):
-            received = dict(zip(fields[::2], fields[1::2], strict=True))
-            entry = Entry(entry_id.decode(), received, max(1, times), failed)
-            (left if times else new).append(entry)
-        self.statistics.claimed += len(taken)
+        self.statistics.claimed += len(new) + len(left)
         self.statistics.lost += len(lost)
-        return Claimed(new, left, [entry_id.decode() for entry_id in lost])
+        return Claimed(
+            entries_of_script(new, Delivery.AGAIN),
+            [LeftEntry(entry_id.decode(), deliveries) for entry_id, deliveries in left],
+            [entry_id.decode() for entry_id in lost],
+            due_ms / 1000 if due_ms >= 0 else None,
+        )
 
-    def begin(self, channel: Channel, entries: Sequence[Entry]) -> list[Entry]:
-        """Count a delivery of entries that were taken over, just before they are processed.
+    def begin(self, channel: Channel, entries: Sequence[LeftEntry]) -> list[Entry]:
+        """Count a delivery of entries that were taken over, and receive them, just before they are processed.
 
         Returns:
-            Those that this consumer still holds.
+            Those that this consumer still holds. One that was delivered too often without an outcome
+            (``isolation``) is withheld: it is to be given up unread.
         """
         if not entries:
             return []
+        bound = most_deliveries(self.client.settings)
         ids = [entry.id for entry in entries]
-        counted = self._group.run("begin", channel, [self._stream(channel)], [self.name, *ids])
-        return [
-            entry._replace(deliveries=deliveries)
-            for entry, deliveries in zip(entries, counted, strict=True)
+        replies = self._group.run("begin", channel, self._group.entry_keys(channel), [self.name, bound, *ids])
+        begun = [
+            Entry(entry_id, fields_of(flat), deliveries, failures, Delivery.AGAIN)
+            for entry_id, (deliveries, failures, flat) in zip(ids, replies, strict=True)
             if deliveries
         ]
+        self._attempted.update(entry.id for entry in begun if entry.failures)
+        return [entry if entry.fields else entry._replace(delivery=Delivery.WITHHELD) for entry in begun]
 
     def retry(self, channel: Channel | str, entry_id: str, error: str) -> float | None:
         """Give up an attempt and try again later, after ``REDIS_RETRY_BACKOFF_MS`` x 2^(n-1) with jitter.
@@ -325,18 +332,25 @@ class MessageConsumer:
             )
             self.dead_letter(channel, [Letter(entry, rejection)])
 
-    def _read(
-        self, channel: Channel, count: int, block_ms: int, done: Sequence[str]
-    ) -> tuple[int, list[Entry]]:
-        stream = self._stream(channel)
+    def _read_now(self, channel: Channel, count: int, done: Sequence[str]) -> list[Entry]:
         pipeline = self.client.pipeline()
         if done:
             self._queue_acknowledgements(pipeline, channel, done)
-        pipeline.xreadgroup(self.group, self.name, {stream: ">"}, count=count, block=block_ms or None)
+        # EVAL and not EVALSHA: redis-py would ask for the script in a round trip of its own.
+        source = str(self.client.script("read").script)
+        pipeline.eval(source, 1, self._stream(channel), self.group, self.name, count, MOST_READ_BYTES)
         with around("read"):
             *acknowledged, reply = pipeline.execute()
-        entries = [entry for rows in reply.values() for entry in entries_of(rows)]
-        return acknowledged[0] if acknowledged else 0, entries
+        self.statistics.acknowledged += acknowledged[0] if acknowledged else 0
+        return entries_of_script(reply)
+
+    def _wait(self, channel: Channel, count: int, wait_ms: int) -> list[Entry]:
+        stream, few = self._stream(channel), min(count, _FEW)
+        with around("read"):
+            reply: Any = self.client.redis.xreadgroup(
+                self.group, self.name, {stream: ">"}, count=few, block=wait_ms
+            )
+        return [entry for rows in reply.values() for entry in entries_of(rows)]
 
     def _queue_acknowledgements(self, pipeline: Pipeline, channel: Channel, done: Sequence[str]) -> None:
         pipeline.xack(self._stream(channel), self.group, *done)
@@ -349,6 +363,9 @@ class MessageConsumer:
         stream, largest = self._stream(channel), self.client.settings.max_message_size_bytes
         messages, letters = [], []
         for entry in entries:
+            if entry.delivery is Delivery.WITHHELD:
+                letters.append(Letter(entry, crash_loop(entry)))
+                continue
             result = deserialize(entry.body, channel=stream, max_bytes=largest)
             if isinstance(result, Rejection):
                 letters.append(Letter(entry, result))

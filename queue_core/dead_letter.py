@@ -17,15 +17,29 @@ from datetime import UTC, datetime
 from queue_core.burial import bury
 from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient
-from queue_core.errors import ConfigurationError, EditRefusedError, LetterGoneError, QueueFullError
+from queue_core.errors import (
+    ConfigurationError,
+    EditRefusedError,
+    LetterGoneError,
+    QueueFullError,
+    QueueUnavailableError,
+)
 from queue_core.letter import DeadLetter, Letter
 from queue_core.letter_archive import ArchiveAction, LetterArchive
 from queue_core.letter_edit import edited
 from queue_core.letter_filter import LetterFilter
 from queue_core.letter_groups import LetterGroup, grouped
-from queue_core.letter_moves import Move, MoveOutcome, move_back, raise_first, remove
+from queue_core.letter_moves import (
+    Move,
+    MoveOutcome,
+    as_ours,
+    move_back,
+    raise_first,
+    raise_trouble,
+    remove,
+)
 from queue_core.letter_pages import PAGE_LETTERS, pages, pages_of
-from queue_core.letter_reports import DiscardReport, RedriveReport
+from queue_core.letter_reports import NAMED_LETTERS, DiscardReport, RedriveReport
 from queue_core.outcomes import Message, Rejection
 from queue_core.pace import Pace
 
@@ -130,7 +144,8 @@ class DeadLetters:
     ) -> RedriveReport:
         """Publish the messages of letters again, each as it was received and under its own message id.
 
-        What was redriven is no longer there, so doing the same again goes on where this ended.
+        What was redriven is no longer there, so doing the same again goes on where this ended. A letter that
+        Redis cannot put back stays, is counted as failed, and holds up no other.
 
         Args:
             chosen: which.
@@ -155,9 +170,9 @@ class DeadLetters:
                 report.redriven += len(ready)
             else:
                 moves = move_back(self._client, ready)
-                _tally(report, moves)
+                _tally(self._client, report, moves)
                 progress(report)
-                raise_first(self._client, moves)
+                raise_trouble(self._client, moves)
                 pace.wait(report.redriven, stop)
         report.left = self.count(wanted)
         return report
@@ -188,9 +203,13 @@ class DeadLetters:
         letter = self.get(letter_id)
         body, archive = self._edited(letter, patch), self._archive_for(who, why)
         receipt = archive.keep([letter], ArchiveAction.EDITED, who=who, why=why)
-        moves = move_back(self._client, [letter], body=body)
-        raise_first(self._client, moves)
-        (move,) = moves
+        (move,) = move_back(self._client, [letter], body=body)
+        raise_trouble(self._client, [move])
+        if fault := as_ours(self._client, move):
+            archive.withdraw(receipt, [letter_id])
+            raise EditRefusedError(
+                f"Dead letter {letter_id} stays as it is: {fault} Discard it, and publish its record anew."
+            )
         if move.outcome is not MoveOutcome.MOVED:
             archive.withdraw(receipt, [letter_id])
             raise _gone(letter_id) if move.outcome is MoveOutcome.GONE else self._full(letter)
@@ -309,9 +328,14 @@ def _redrivable(page: Iterable[DeadLetter], report: RedriveReport, max_redrives:
     return ready
 
 
-def _tally(report: RedriveReport, moves: Iterable[Move]) -> None:
+def _tally(client: RedisClient, report: RedriveReport, moves: Iterable[Move]) -> None:
     for move in moves:
         channel = move.letter.channel
+        fault = as_ours(client, move)
+        if fault and not isinstance(fault, QueueUnavailableError):
+            report.failed += 1
+            if report.failed <= NAMED_LETTERS:
+                report.failures[move.letter.id] = str(fault)
         report.redriven += move.outcome is MoveOutcome.MOVED
         report.gone += move.outcome is MoveOutcome.GONE
         if move.outcome is MoveOutcome.FULL:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 #: The one field of a well-formed entry.
 BODY_FIELD = b"message"
+
+
+class Delivery(Enum):
+    """How an entry came to its consumer."""
+
+    #: For the first time, straight from the stream.
+    FIRST = "first"
+    #: Once more, from another consumer or after a failed attempt.
+    AGAIN = "again"
+    #: Not at all: it was delivered too often without an outcome, and so stays on the server.
+    WITHHELD = "withheld"
+    #: Not at all: it is pending, but somebody deleted it from the stream.
+    DELETED = "deleted"
 
 
 class Entry(NamedTuple):
@@ -15,17 +29,17 @@ class Entry(NamedTuple):
 
     Attributes:
         id: its id in the stream, ``<ms>-<sequence>``.
-        fields: its fields and values, exactly as received.
-        deliveries: how often it was delivered: this time included, once it is begun.
+        fields: its fields and values, exactly as received; of a field given twice the last value.
+        deliveries: how often it was delivered, this time included.
         failures: of these, how many ended in a failed attempt that is to be tried again.
-        deleted: it is pending, but somebody deleted it from the stream.
+        delivery: how it came.
     """
 
     id: str
     fields: Mapping[bytes, bytes]
     deliveries: int = 1
     failures: int = 0
-    deleted: bool = False
+    delivery: Delivery = Delivery.FIRST
 
     @property
     def body(self) -> bytes | None:
@@ -40,8 +54,24 @@ class Entry(NamedTuple):
     @property
     def position(self) -> tuple[int, int]:
         """Its id as numbers, which order entries as the stream does."""
-        milliseconds, _, sequence = self.id.partition("-")
-        return int(milliseconds), int(sequence)
+        return position_of(self.id)
+
+
+class LeftEntry(NamedTuple):
+    """An entry that was taken over and not begun: what is in it is still on the server.
+
+    Attributes:
+        id: its id in the stream.
+        deliveries: how often it was delivered so far.
+    """
+
+    id: str
+    deliveries: int
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Its id as numbers, which order entries as the stream does."""
+        return position_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +81,37 @@ class Claimed:
     Attributes:
         new: entries that nobody has begun; their delivery is counted.
         left: entries that a consumer had and left, failed or died with. Their delivery counts when it
-            is begun (:meth:`MessageConsumer.begin`), so that waiting for their turn is not held against them.
+            is begun (:meth:`MessageConsumer.begin`), so that waiting for their turn is not held against
+            them, and before it is received, so that one which ends whoever receives it is found out.
         lost: ids that are pending but were deleted from the stream. They stay pending until they are
             acknowledged: record the loss first.
+        next_retry_seconds: until the next retry is due; None where none is scheduled.
     """
 
     new: list[Entry]
-    left: list[Entry]
+    left: list[LeftEntry]
     lost: list[str]
+    next_retry_seconds: float | None = None
+
+
+def position_of(entry_id: str) -> tuple[int, int]:
+    """An id as numbers, which order entries as the stream does."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)
 
 
 def entries_of(reply: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Entry]:
     """Entries, delivered for the first time, of a reply to XREADGROUP or XRANGE."""
     return [Entry(entry_id.decode(), fields) for entry_id, fields in reply]
+
+
+def entries_of_script(
+    reply: Iterable[tuple[bytes, Sequence[bytes]]], delivery: Delivery = Delivery.FIRST
+) -> list[Entry]:
+    """Entries, their delivery counted for the first time, of a script's reply."""
+    return [Entry(entry_id.decode(), fields_of(flat), delivery=delivery) for entry_id, flat in reply]
+
+
+def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Fields and values out of the flat list in which a script gives them."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

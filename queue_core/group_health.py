@@ -52,12 +52,24 @@ def holding_consumers(client: RedisClient, channel: Channel) -> list[HoldingCons
     """
     stream, limit_seconds = client.keys.stream(channel), client.settings.worker_max_processing_time_seconds
     rows = _rows(client, lambda: client.redis.xinfo_consumers(stream, CONSUMER_GROUP))
-    found = [HoldingConsumer(row["name"].decode(), row["pending"], row["idle"] / 1000) for row in rows]
+    found = [HoldingConsumer(name_of(row["name"]), row["pending"], row["idle"] / 1000) for row in rows]
     return [
         one
         for one in found
         if one.pending and one.idle_seconds > limit_seconds and one.name != RELEASED_CONSUMER
     ]
+
+
+def holders(client: RedisClient, channel: Channel) -> list[str]:
+    """Names of all consumers that hold entries, but for what was given back, at the cost of their number.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    stream = client.keys.stream(channel)
+    rows = _rows(client, lambda: client.redis.xinfo_consumers(stream, CONSUMER_GROUP))
+    names = [row["name"].decode(errors="replace") for row in rows if row["pending"]]
+    return sorted(name for name in names if name != RELEASED_CONSUMER)
 
 
 def stray_groups(client: RedisClient, channel: Channel) -> list[StrayGroup]:
@@ -67,8 +79,13 @@ def stray_groups(client: RedisClient, channel: Channel) -> list[StrayGroup]:
         QueueUnavailableError: Redis is away.
     """
     rows = _rows(client, lambda: client.redis.xinfo_groups(client.keys.stream(channel)))
-    groups = [StrayGroup(row["name"].decode(errors="replace"), row["pending"], row["lag"]) for row in rows]
+    groups = [StrayGroup(name_of(row["name"]), row["pending"], row["lag"]) for row in rows]
     return [group for group in groups if group.name != CONSUMER_GROUP]
+
+
+def name_of(raw: bytes) -> str:
+    """A consumer's or a group's name, which others give and may be any bytes; escaped where it is no text."""
+    return raw.decode(errors="backslashreplace")
 
 
 def _rows(client: RedisClient, ask: Callable[[], Any]) -> list[dict[str, Any]]:

@@ -127,17 +127,9 @@ class DeadLetter:
 def write_letter(
     letter: Letter, consumer: str, channel: Channel, failed_at: datetime
 ) -> list[tuple[str | bytes, str | bytes]]:
-    """The fields of the letter; its attempts are added where it is moved."""
+    """What a letter says of its entry; the fields received and its attempts are added where it is moved."""
     entry, rejection = letter.entry, letter.rejection
-    others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
-    received: list[tuple[str | bytes, str | bytes]] = [(_RECEIVED + name, value) for name, value in others]
-    if len(others) > MOST_FIELDS:
-        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
-        received = [(_PACKED, strict_json.dumps(encoded))]
-    if entry.body is not None:
-        received.append((BODY_FIELD, entry.body))
     return [
-        *received,
         ("channel", channel.name),
         ("entry_id", entry.id),
         ("message_id", rejection.message_id or ""),
@@ -147,6 +139,18 @@ def write_letter(
         ("consumer", consumer),
         ("failed_at", failed_at.isoformat()),
     ]
+
+
+def received_fields(entry: Entry) -> list[tuple[str | bytes, str | bytes]]:
+    """The fields of an entry as a letter has them, where they cannot be copied from the stream."""
+    others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
+    received: list[tuple[str | bytes, str | bytes]] = [(_RECEIVED + name, value) for name, value in others]
+    if len(others) > MOST_FIELDS:
+        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
+        received = [(_PACKED, strict_json.dumps(encoded))]
+    if entry.body is not None:
+        received.append((BODY_FIELD, entry.body))
+    return received
 
 
 def read_letter(letter_id: str, raw: Mapping[bytes, bytes], body_bytes: int | None = None) -> DeadLetter:
@@ -167,7 +171,7 @@ def read_letter(letter_id: str, raw: Mapping[bytes, bytes], body_bytes: int | No
         message_id=_text(raw, b"message_id") or None,
         reason=_text(raw, b"reason"),
         errors=_errors(raw),
-        attempts=_attempts(raw),
+        attempts=read_attempts(raw.get(b"attempts", b"")),
         deliveries=_number(raw, b"deliveries"),
         consumer=_text(raw, b"consumer"),
         failed_at=_failed_at(raw, letter_id),
@@ -177,6 +181,18 @@ def read_letter(letter_id: str, raw: Mapping[bytes, bytes], body_bytes: int | No
         body=body,
         fields=_received(raw),
         raw=raw,
+    )
+
+
+def read_attempts(found: bytes) -> tuple[Attempt, ...]:
+    """Attempts as they are kept: a JSON list; what cannot be read is left out."""
+    try:
+        rows = orjson.loads(found or b"null")
+    except orjson.JSONDecodeError:
+        return ()
+    attempts = [one for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
+    return tuple(
+        Attempt(*(str(attempt.get(name, "")) for name in ("at", "consumer", "error"))) for attempt in attempts
     )
 
 
@@ -199,14 +215,6 @@ def _errors(raw: Mapping[bytes, bytes]) -> tuple[str, ...]:
         return tuple(errors)
     words = _text(raw, b"errors")
     return (words,) if words else ()
-
-
-def _attempts(raw: Mapping[bytes, bytes]) -> tuple[Attempt, ...]:
-    found = _json(raw, b"attempts")
-    attempts = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    return tuple(
-        Attempt(*(str(attempt.get(name, "")) for name in ("at", "consumer", "error"))) for attempt in attempts
-    )
 
 
 def _json(raw: Mapping[bytes, bytes], name: bytes) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from queue_core import strict_json
 from queue_core.outcomes import Message, Rejection
-from queue_core.serializer import checksum, deserialize
+from queue_core.serializer import ENVELOPE_FIELDS, checksum, deserialize
 
 _OBJECTS_ONLY = "the message cannot be edited: its envelope is not a JSON object with an object 'data'"
 
@@ -29,7 +29,7 @@ def edited(
         The new envelope and the message it reads as; or, in words, why it cannot be made.
     """
     try:
-        envelope = strict_json.loads(body)
+        envelope = strict_json.loads(body, fields=ENVELOPE_FIELDS)
         strict_json.check(dict(patch), "patch")
     except strict_json.StrictJSONError as error:
         return f"the message cannot be edited: {error}"
@@ -37,7 +37,7 @@ def edited(
         return _OBJECTS_ONLY
     data = merge_patch(envelope["data"], patch)
     try:
-        strict_json.check({**envelope, "data": data})
+        strict_json.check({**envelope, "data": data}, fields=ENVELOPE_FIELDS)
     except strict_json.StrictJSONError as error:
         return f"the message cannot be edited: {error}"
     new = strict_json.dumps({**envelope, "channel": channel, "data": data, "checksum": checksum(data)})

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from queue_core.channels import Channel
+from queue_core.entry_id import LARGEST_SEQUENCE
 from queue_core.letter import DeadLetter
+from queue_core.letter_fault import fault_of, read_fault
 
-_ID = re.compile(r"\d{1,20}-\d{1,20}")
+_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,9 @@ class LetterFilter:
         channel: they come from it.
         reason: why they are dead letters, one of ``outcomes.Reason``.
         error: one of their errors has this text, in capitals or not.
+        fault: their first error is this one, numbers and places in lists left out (see ``letter_fault``):
+            together with channel and reason, exactly one group of ``letter_groups``; empty where they
+            have no error.
         message_id: their envelope has this id.
         ids: they are among these letters.
         text: their message has these bytes.
@@ -39,10 +44,12 @@ class LetterFilter:
     text: bytes | None = None
     older_than_seconds: float | None = None
     newer_than_seconds: float | None = None
+    fault: str | None = None
 
     def __post_init__(self) -> None:
         for letter_id in self.ids or ():
-            if not _ID.fullmatch(letter_id):
+            found = _ID.fullmatch(letter_id)
+            if found is None or max(map(int, found.groups())) > LARGEST_SEQUENCE:
                 raise ValueError(
                     f"{letter_id!r} is not the id of a dead letter; ids look like 1762549200000-0"
                 )
@@ -68,6 +75,7 @@ class LetterFilter:
             (self.channel is None or letter.channel == self.channel.name)
             and (self.reason is None or letter.reason == self.reason)
             and (self.error is None or _within(self.error, letter.errors))
+            and (self.fault is None or fault_of(letter).words == read_fault(self.fault).words)
             and (self.message_id is None or letter.message_id == self.message_id)
             and (self.ids is None or letter.id in self.ids)
             and (self.text is None or (letter.body is not None and self.text in letter.body))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from queue_core.letter import DeadLetter
-
-_INDEX = re.compile(r"(?<=\.)\d+(?=\.|$)")
-_NUMBER = re.compile(r"\d+")
+from queue_core.letter_fault import Fault, fault_of
 
 
 @dataclass(slots=True)
@@ -26,6 +23,8 @@ class LetterGroup:
         oldest: when the first of them failed.
         newest: when the last of them failed.
         example_id: one of them, the newest.
+        most_redrives: how often the one of them that was redriven most was redriven before.
+        redrivable: how many of them a redrive can put back.
     """
 
     channel: str
@@ -36,32 +35,29 @@ class LetterGroup:
     oldest: datetime
     newest: datetime
     example_id: str
+    most_redrives: int = 0
+    redrivable: int = 0
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with them, as ``LetterFilter.fault`` takes it."""
+        return Fault(self.field, self.error).words
 
 
 def grouped(letters: Iterable[DeadLetter]) -> list[LetterGroup]:
     """Group letters by channel, reason, field and error; the biggest group first."""
     groups: dict[tuple[str, str, str, str], LetterGroup] = {}
     for letter in letters:
-        field, error = _fault(letter)
-        pattern = _NUMBER.sub("#", error)
-        key = letter.channel, letter.reason, field, pattern
-        group = groups.get(key)
-        if group is None:
-            moment = letter.failed_at
-            groups[key] = LetterGroup(
-                letter.channel, letter.reason, field, error, 1, moment, moment, letter.id
-            )
-            continue
+        fault, moment = fault_of(letter), letter.failed_at
+        group = groups.setdefault(
+            (letter.channel, letter.reason, fault.field, fault.pattern),
+            LetterGroup(letter.channel, letter.reason, *fault, 0, moment, moment, letter.id),
+        )
         group.count += 1
-        group.error = error if group.error == error else pattern
-        group.oldest = min(group.oldest, letter.failed_at)
-        if letter.failed_at >= group.newest:
-            group.newest, group.example_id = letter.failed_at, letter.id
+        group.error = fault.error if group.error == fault.error else fault.pattern
+        group.oldest = min(group.oldest, moment)
+        if moment >= group.newest:
+            group.newest, group.example_id = moment, letter.id
+        group.most_redrives = max(group.most_redrives, letter.redrives)
+        group.redrivable += letter.redrivable
     return sorted(groups.values(), key=lambda group: -group.count)
-
-
-def _fault(letter: DeadLetter) -> tuple[str, str]:
-    if not letter.errors:
-        return "", ""
-    field, colon, error = letter.errors[0].partition(": ")
-    return (_INDEX.sub("*", field), error) if colon else ("", field)

@@ -9,8 +9,10 @@ from typing import Any
 
 from queue_core.channels import QueueChannels
 from queue_core.client import RedisClient
+from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.failpoints import around
 from queue_core.letter import DeadLetter
+from queue_core.letter_counts import counted_as
 
 #: Arguments of a script: keys, then the others.
 _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
@@ -71,7 +73,7 @@ def remove(client: RedisClient, letters: Sequence[DeadLetter]) -> list[Move]:
         QueueUnavailableError: Redis did not answer; which were removed is seen by looking again.
     """
     keys = [client.keys.dead_letter, client.keys.dead_letter_counts]
-    replies = _run(client, "discard", [(keys, [letter.id, letter.channel]) for letter in letters])
+    replies = _run(client, "discard", [(keys, [letter.id, counted_as(letter.channel)]) for letter in letters])
     return [_move(letter, reply) for letter, reply in zip(letters, replies, strict=True)]
 
 
@@ -81,6 +83,28 @@ def raise_first(client: RedisClient, moves: Sequence[Move]) -> None:
         if move.error is not None:
             with client.errors():
                 raise move.error
+
+
+def raise_trouble(client: RedisClient, moves: Sequence[Move]) -> None:
+    """Raise the first error that is not about one letter.
+
+    Raises:
+        QueueUnavailableError: Redis cannot do its work now.
+    """
+    for move in moves:
+        if isinstance(error := as_ours(client, move), QueueUnavailableError):
+            raise error
+
+
+def as_ours(client: RedisClient, move: Move) -> QueueError | None:
+    """What the server answered for a letter, as this library's error; None where it moved, or may later."""
+    if move.error is None:
+        return None
+    try:
+        with client.errors():
+            raise move.error
+    except QueueError as error:
+        return error
 
 
 def _run(client: RedisClient, script: str, calls: Sequence[_Call]) -> list[Any]:

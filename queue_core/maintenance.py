@@ -13,7 +13,13 @@ from datetime import datetime
 
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel
 from queue_core.client import RedisClient
-from queue_core.group_health import HoldingConsumer, StrayGroup, holding_consumers, stray_groups
+from queue_core.group_health import (
+    HoldingConsumer,
+    StrayGroup,
+    holding_consumers,
+    name_of,
+    stray_groups,
+)
 
 #: Entries that one step removes, or looks at, at about the most.
 _STEP_ENTRIES = 1_000
@@ -111,4 +117,4 @@ def _remove_dead_consumers(client: RedisClient, channel: Channel) -> tuple[str, 
         [client.keys.stream(channel)],
         [CONSUMER_GROUP, silent_ms, RELEASED_CONSUMER],
     )
-    return tuple(name.decode() for name in names)
+    return tuple(name_of(name) for name in names)

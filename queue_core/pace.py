@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,9 @@ class Pace:
         per_second: how many; None is as many as can be.
         clock: seconds, that only grow.
         sleep: waits some seconds.
+
+    Raises:
+        ValueError: ``per_second`` is not a finite number above 0.
     """
 
     def __init__(
@@ -24,8 +28,8 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if per_second is not None and not per_second > 0:
-            raise ValueError(f"per_second must be above 0, got {per_second}")
+        if per_second is not None and not (per_second > 0 and math.isfinite(per_second)):
+            raise ValueError(f"per_second must be a finite number above 0, got {per_second}")
         self._per_second, self._clock, self._sleep = per_second, clock, sleep
         self._started = clock()
 

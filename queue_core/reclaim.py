@@ -46,8 +46,8 @@ class ReclaimReport:
     Attributes:
         channel: its name.
         holdings: by consumer, in the order in which they were met.
-        lost: ids that are pending but were deleted from the stream. They stay pending: the next drain
-            records them in the ledger as lost.
+        lost: ids that are pending but were deleted from the stream. They stay pending, so that the loss
+            can be recorded first; a drain does that once they are stale.
         scheduled: entries left alone because they wait for their retry.
     """
 
@@ -63,7 +63,7 @@ class ReclaimReport:
 
     def _holding(self, row: Sequence[bytes | int]) -> Holding:
         _, consumer, idle_ms, deliveries = row
-        name = bytes(consumer).decode()
+        name = bytes(consumer).decode(errors="backslashreplace")
         holding = self.holdings.setdefault(name, Holding(name))
         holding.oldest_idle_ms = max(holding.oldest_idle_ms, int(idle_ms))
         holding.most_deliveries = max(holding.most_deliveries, int(deliveries))

@@ -17,6 +17,16 @@ from queue_core import strict_json
 from queue_core.errors import InvalidMessageError
 from queue_core.outcomes import Message, Reason, Rejection
 
+#: What errors may name of an envelope: its own fields, and those of its data and metadata.
+ENVELOPE_FIELDS: strict_json.Fields = {
+    "id": False,
+    "timestamp": False,
+    "channel": False,
+    "data": True,
+    "metadata": True,
+    "checksum": False,
+}
+
 #: Longest message id that is accepted, in characters (a UUID has 36).
 MAX_ID_LENGTH = 128
 
@@ -74,7 +84,7 @@ def serialize(
         "checksum": "",
     }
     try:
-        strict_json.check(envelope)
+        strict_json.check(envelope, fields=ENVELOPE_FIELDS)
     except strict_json.StrictJSONError as error:
         raise InvalidMessageError(f"Message {identity} cannot be published: {error}.") from None
     envelope["checksum"] = checksum(data)
@@ -96,7 +106,7 @@ def deserialize(
     if max_bytes is not None and len(body) > max_bytes:
         return Rejection(Reason.TOO_LARGE, (f"envelope: {len(body)} bytes, allowed are {max_bytes}",))
     try:
-        envelope = strict_json.loads(body)
+        envelope = strict_json.loads(body, fields=ENVELOPE_FIELDS)
     except strict_json.StrictJSONError as error:
         return Rejection(Reason.MALFORMED, (f"envelope: {error}",))
     message = _read(envelope)

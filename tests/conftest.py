@@ -56,7 +56,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the person who runs the tests, and no .env, reaches them."""
     for name in list(os.environ):
         if name.startswith(
-            ("REDIS_", "TUTORMAX_STORE", "TUTORMAX_HOME", "TUTORMAX_DRAIN", "TUTORMAX_LEDGER", "DAGSTER_")
+            (
+                "REDIS_",
+                "TUTORMAX_STORE",
+                "TUTORMAX_HOME",
+                "TUTORMAX_DRAIN",
+                "TUTORMAX_LEDGER",
+                "TUTORMAX_ALERT",
+                "DAGSTER_",
+            )
         ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)

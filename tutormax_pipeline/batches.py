@@ -14,16 +14,15 @@ from typing import Self
 
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry, LeftEntry
 from queue_core.errors import QueueError
 from queue_core.reclaim import reclaim
 
 #: Messages in one transaction, unless another number is given, and at the most.
 BATCH_SIZE = 5_000
 LARGEST_BATCH_SIZE = 10_000
-#: Bytes of messages read at once, by the size of those read before; and messages in the first read.
-BATCH_BYTES = 33_554_432
-FIRST_BATCH_SIZE = 100
+#: Entries after which others probably wait: fewer are not worth a thread.
+_MANY = 50
 
 #: Longest single wait while lingering, so that a stop is noticed.
 _WAIT_SECONDS = 0.5
@@ -77,18 +76,23 @@ class Batches:
     """
 
     def __init__(
-        self, consumer: MessageConsumer, channel: Channel, limits: DrainLimits, stop: Callable[[], bool]
+        self,
+        consumer: MessageConsumer,
+        channel: Channel,
+        limits: DrainLimits,
+        stop: Callable[[], bool],
+        *,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.seconds = self.idle_seconds = 0.0
         self._consumer, self._channel, self._limits, self._stop = consumer, channel, limits, stop
+        self._idle = idle
         self._ahead: Future[list[Entry]] | None = None
         self._asked_ahead = 0
         self._in_hand: set[str] = set()
-        self._left_behind: deque[Entry] = deque()
+        self._left_behind: deque[LeftEntry] = deque()
         self._settled: list[str] = []
         self._room_left = limits.max_messages
-        self._fitting = FIRST_BATCH_SIZE
-        self._asked = 0
         self._next_look = self._alone_until = 0.0
 
     def __enter__(self) -> Self:
@@ -147,12 +151,15 @@ class Batches:
 
     def _next(self) -> list[Entry]:
         while not self._over():
+            some_left_behind = bool(self._left_behind)
             if entries := self._in_turn():
                 self._in_hand = {entry.id for entry in entries}
                 self._last_arrival = time.monotonic()
-                self._measure(entries)
                 self._read_ahead(len(entries))
                 return entries
+            if some_left_behind:
+                continue  # others took them over; what else waits was not looked for
+            self._idle()
             if time.monotonic() - self._last_arrival >= self._limits.linger_seconds:
                 return []
         return []
@@ -185,9 +192,10 @@ class Batches:
         # First what is done: else this drain would take over, again and again, what it has stored itself.
         self._acknowledge()
         claimed = self._consumer.claim(self._channel, self._room())
-        lost = [Entry(entry_id, {}, deleted=True) for entry_id in claimed.lost]
+        lost = [Entry(entry_id, {}, delivery=Delivery.DELETED) for entry_id in claimed.lost]
         if not (claimed.new or claimed.left or lost):
-            self._next_look = time.monotonic() + _LOOK_SECONDS
+            due_seconds = _LOOK_SECONDS if claimed.next_retry_seconds is None else claimed.next_retry_seconds
+            self._next_look = time.monotonic() + min(_LOOK_SECONDS, due_seconds)
         # What was in hand when a process ended comes last. Should it be deadly, its neighbours are stored by
         # then; should it not be, it is not the first in hand again when the next process is ended.
         self._left_behind.extend(sorted(claimed.left, key=attrgetter("deliveries")))
@@ -229,7 +237,7 @@ class Batches:
         return max(0.0, until - now)
 
     def _read_ahead(self, arrived: int) -> None:
-        if self._ahead is not None or self._room_left == 0 or arrived < self._asked:
+        if self._ahead is not None or self._room_left == 0 or arrived < min(_MANY, self._limits.batch_size):
             return
         if time.monotonic() >= self._next_look:
             return  # there may be entries left behind, which come before new ones
@@ -240,14 +248,8 @@ class Batches:
         self._ahead = self._thread.submit(self._consumer.read, self._channel, count, acknowledge=settled)
 
     def _room(self) -> int:
-        room = min(self._limits.batch_size, self._fitting)
-        self._asked = room if self._room_left is None else min(room, self._room_left)
-        return self._asked
-
-    def _measure(self, entries: Sequence[Entry]) -> None:
-        # Redis delivers by number, not by size: a batch of the largest messages would be some gigabytes.
-        size_bytes = sum(len(entry.body or b"") for entry in entries)
-        self._fitting = max(1, BATCH_BYTES * len(entries) // max(1, size_bytes))
+        batch_size = self._limits.batch_size
+        return batch_size if self._room_left is None else min(batch_size, self._room_left)
 
     def _take_room(self, entries: int) -> None:
         if self._room_left is not None:

@@ -18,6 +18,7 @@ def explain(books: Books) -> list[Finding]:
         *_too_many(books),
         *_deleted_pending(books),
         *_lost(books),
+        *_letters_gone(books),
     ]
 
 
@@ -111,6 +112,35 @@ def _lost(books: Books) -> list[Finding]:
             "before being processed.",
             "Publish them again under the same message ids (message_ledger has their entry ids); then "
             f"{_write_off(books)}.",
+        )
+    ]
+
+
+def _letters_gone(books: Books) -> list[Finding]:
+    letters = books.letters
+    if letters.balanced:
+        return []
+    since = f" since {letters.seen_at:%Y-%m-%d %H:%M} UTC" if letters.seen_at else ""
+    count = "1 dead letter" if letters.gone == 1 else f"{letters.gone:,} dead letters"
+    if not letters.gone:
+        summary = (
+            f"Somebody deleted{since} the count of the dead letters that were redriven, edited or discarded: "
+            "none is known to be gone."
+        )
+    elif letters.exact:
+        summary = f"{count} gone{since}: deleted by somebody (DEL, XTRIM, XDEL), without a trace."
+    else:
+        summary = (
+            f"Up to {count} gone{since}: deleted by somebody (FLUSHALL, DEL), together with the count of "
+            "those that were redriven, edited or discarded."
+        )
+    return [
+        _finding(
+            books,
+            "dead_letters_gone",
+            summary,
+            "Find out who deleted them. message_ledger has their entry and message ids (outcome "
+            f"dead_lettered): let the producer publish what is still wanted again; then {_write_off(books)}.",
         )
     ]
 

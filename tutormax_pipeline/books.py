@@ -5,6 +5,8 @@
 
     entries ever added = stored + duplicates + dead-lettered + lost + waiting + pending
 
+Where the dead-lettered ones are now is accounted for in ``letter_books``.
+
 How it is exact while publishers and drains are at work: the stream is counted as of one instant. An
 entry that had been delivered by then is settled if the ledger has it (it may have got there since),
 else pending; one that had not been delivered counts as waiting, whatever became of it since. A ledger
@@ -19,12 +21,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from queue_core.census import Census, deleted_while_pending, entries_in_stream, put_back, take_census
 from queue_core.channels import Channel
 from queue_core.client import RedisClient
 from queue_core.entry_id import ZERO
 from queue_core.outcomes import Outcome
+from tutormax_pipeline.letter_books import LetterBooks, letter_books, remember_letters, write_off_letters
 from tutormax_pipeline.store import Store, StoreError
 from tutormax_pipeline.store import books as ledger
 
@@ -52,6 +56,7 @@ class Books:
             something differs.
         deleted_pending: ids that are pending and were deleted from the stream.
         lost_unacknowledged: recorded as lost since the last adjustment.
+        letters: the channel's dead letters.
         looked_at: when this look began, UTC.
     """
 
@@ -69,6 +74,7 @@ class Books:
     unrecorded: tuple[str, ...]
     deleted_pending: tuple[str, ...]
     lost_unacknowledged: int
+    letters: LetterBooks
     looked_at: datetime
 
     def outcome(self, outcome: Outcome) -> int:
@@ -87,7 +93,12 @@ class Books:
 
     @property
     def balanced(self) -> bool:
-        """Whether every entry is accounted for."""
+        """Whether every entry is accounted for, and every dead letter."""
+        return self.entries_balanced and self.letters.balanced
+
+    @property
+    def entries_balanced(self) -> bool:
+        """Whether every entry is accounted for, whatever became of its dead letter."""
         return self.difference == 0 and not self.rewound
 
 
@@ -104,9 +115,12 @@ def look(client: RedisClient, store: Store, channel: Channel, now: datetime) -> 
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
-    books, census, seen = _look(client, store, channel, now)
+    found = _look(client, store, channel, now)
+    books, census, seen = found.books, found.census, found.seen
     if not books.rewound and (seen is None or seen.added != census.added):
         ledger.remember(store, channel, ledger.Sighting(census.added, census.horizon, now))
+    if not books.rewound:
+        remember_letters(store, census, books.letters, found.letters_seen, now)
     return books
 
 
@@ -129,6 +143,8 @@ def write_off(
 ) -> Books:
     """Record, for ever, an adjustment that makes the books balance and acknowledges recorded losses.
 
+    Dead letters that are gone are an adjustment of their own, of the account ``<channel>:dead_letter``.
+
     Args:
         client: the queue.
         store: the ledger.
@@ -146,7 +162,8 @@ def write_off(
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
-    books, census, _ = _look(client, store, channel, now)
+    found = _look(client, store, channel, now)
+    books, census = found.books, found.census
     if books.balanced and not books.lost_unacknowledged:
         return books
     if books.unrecorded:
@@ -154,27 +171,38 @@ def write_off(
             f"Of {channel}, {len(books.unrecorded):,} can be put back, and would then count twice. "
             f"Run 'tutormax doctor --repair' and 'tutormax drain {channel}' first."
         )
-    # What the stream carried from before it began anew is not seen by later looks.
-    entries = -(books.difference - books.carried)
-    recorded = ledger.adjust(
-        store,
-        channel,
-        entries,
-        who=who,
-        why=why,
-        recorded_at=books.looked_at,
-        adjustments_made=books.adjustments_made,
-    )
+    recorded = True
+    if not books.letters.balanced:
+        recorded = write_off_letters(store, channel, census, books.letters, who=who, why=why, now=now)
+    if recorded and (books.lost_unacknowledged or not books.entries_balanced):
+        # What the stream carried from before it began anew is not seen by later looks.
+        entries = -(books.difference - books.carried)
+        recorded = ledger.adjust(
+            store,
+            channel,
+            entries,
+            who=who,
+            why=why,
+            recorded_at=books.looked_at,
+            adjustments_made=books.adjustments_made,
+        )
+        if recorded:
+            ledger.remember(store, channel, ledger.Sighting(census.added, census.horizon, now))
     if not recorded:
         raise StoreError(f"Somebody else adjusted the books of {channel} just now. Look at them again.")
-    ledger.remember(store, channel, ledger.Sighting(census.added, census.horizon, now))
     return books
 
 
-def _look(
-    client: RedisClient, store: Store, channel: Channel, now: datetime
-) -> tuple[Books, Census, ledger.Sighting | None]:
+class _Found(NamedTuple):
+    books: Books
+    census: Census
+    seen: ledger.Sighting | None
+    letters_seen: ledger.Sighting | None
+
+
+def _look(client: RedisClient, store: Store, channel: Channel, now: datetime) -> _Found:
     seen = ledger.sighting(store, channel)
+    letters_seen = ledger.sighting(store, ledger.letter_account(channel))
     since = seen.horizon if seen else ZERO
     census = take_census(client, channel, since)
     found = ledger.figures(store, census, since)
@@ -197,11 +225,12 @@ def _look(
         unrecorded=(),
         deleted_pending=tuple(ledger.not_in_ledger(store, channel, deleted)),
         lost_unacknowledged=found.lost_unacknowledged,
+        letters=letter_books(census, found, letters_seen, rewound=rewound),
         looked_at=now,
     )
-    if not books.balanced:
+    if not books.entries_balanced:
         books = replace(books, unrecorded=_unrecorded(client, store, census))
-    return books, census, seen
+    return _Found(books, census, seen, letters_seen)
 
 
 def _is_rewound(census: Census, seen: ledger.Sighting, known_since: int) -> bool:

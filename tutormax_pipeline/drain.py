@@ -10,6 +10,7 @@ it does is stored within milliseconds. When Redis or the database is away, it wa
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -54,7 +55,8 @@ def drain(
     """
     limits = limits or DrainLimits()
     settler = Settler(consumer, store, channel, run_id)
-    outage = Outage(limits.outage_seconds, stop)
+    deadline = None if limits.max_seconds is None else time.monotonic() + limits.max_seconds
+    outage = Outage(limits.outage_seconds, stop, deadline=deadline)
 
     def look() -> ChannelSnapshot:
         return snapshot(consumer.client, channel)
@@ -82,7 +84,7 @@ def drain(
         batches.give_back()
         return look()
 
-    with Batches(consumer, channel, limits, stop) as batches, _collecting_rarely():
+    with Batches(consumer, channel, limits, stop, idle=outage.over) as batches, _collecting_rarely():
         before = outage.through(look)
         report = DrainReport(channel.name, before, before)
         report.after = outage.through(turns)

@@ -9,10 +9,12 @@ from enum import StrEnum
 class Severity(StrEnum):
     """How bad it is."""
 
-    #: Messages are lost or unaccounted for, or would be at the next mishap.
+    #: Messages are lost or unaccounted for, or would be at the next mishap; or nothing works now.
     ERROR = "error"
     #: Nothing is lost; something will get in the way.
     WARNING = "warning"
+    #: Good to know; nothing is wrong.
+    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        check: name of the check that found it.
+        check: name of the check that found it: the same for ever, for programs.
         severity: how bad it is.
         summary: what is wrong, with its figures.
         remedy: what to do next.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 
 from queue_core.errors import ConfigurationError
 from tutormax_pipeline.settings import PipelineSettings
+
+#: The limit of runs of each lane in ``dagster.yaml``.
+_LANE_LIMIT = re.compile(r"(applyLimitPerUniqueValue: true\n +limit: )\d+")
 
 
 def prepare_home(settings: PipelineSettings) -> Path:
@@ -29,7 +33,7 @@ def prepare_home(settings: PipelineSettings) -> Path:
 
 
 def prepare_dagster_home(settings: PipelineSettings) -> Path:
-    """Make DAGSTER_HOME, with its ``dagster.yaml`` unless there is one.
+    """Make DAGSTER_HOME, with its ``dagster.yaml`` unless there is one of the person's own.
 
     Raises:
         ConfigurationError: it cannot be made or written.
@@ -40,10 +44,20 @@ def prepare_dagster_home(settings: PipelineSettings) -> Path:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         instance = folder / "dagster.yaml"
-        if not instance.exists():
-            instance.write_text(template.read_text())
+        wanted = _with_lane_limit(template.read_text(), settings.drain_max_parallel_runs)
+        if not instance.exists() or _is_untouched(instance.read_text(), wanted):
+            instance.write_text(wanted)
     except OSError as error:
         raise ConfigurationError(
             f"TUTORMAX_HOME: {folder} cannot be written ({error.strerror}). Name another folder."
         ) from None
     return folder
+
+
+def _with_lane_limit(text: str, runs: int) -> str:
+    # Dagster takes a number here and no variable of the environment.
+    return _LANE_LIMIT.sub(rf"\g<1>{runs}", text)
+
+
+def _is_untouched(text: str, wanted: str) -> bool:
+    return _with_lane_limit(text, 1) == _with_lane_limit(wanted, 1)

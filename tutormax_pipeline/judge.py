@@ -6,14 +6,12 @@ import time
 
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
+from queue_core.isolation import crash_loop, ended_without_outcome, most_deliveries
 from queue_core.outcomes import Message, Reason, Rejection
 from queue_core.serializer import deserialize
 from tutormax_pipeline.records import record_class, validate
 from tutormax_pipeline.store import Arrival
-
-#: An entry is delivered among others, and then alone at least once, before it counts as deadly.
-_LEAST_DELIVERIES = 2
 
 
 class Judge:
@@ -25,14 +23,14 @@ class Judge:
         self._stream = consumer.client.keys.stream(channel)
         self._max_bytes = settings.max_message_size_bytes
         self._ttl_seconds = settings.message_ttl_seconds
-        self._most_deliveries = max(_LEAST_DELIVERIES, settings.max_retries + 1)
+        self._most_deliveries = most_deliveries(settings)
 
     def __call__(self, entry: Entry) -> Arrival:
         """Decode, verify and validate; never raises for what a message holds."""
-        if entry.deleted:
+        if entry.delivery is Delivery.DELETED:
             return Arrival(entry, None, None)
-        if entry.deliveries > _LEAST_DELIVERIES and self._is_deadly(entry):
-            return Arrival(entry, None, None, self._crash_loop(entry))
+        if entry.delivery is Delivery.WITHHELD or self._is_deadly(entry):
+            return Arrival(entry, None, None, crash_loop(entry))
         message = deserialize(entry.body, channel=self._stream, max_bytes=self._max_bytes)
         if isinstance(message, Rejection):
             return Arrival(entry, None, None, message)
@@ -46,20 +44,13 @@ class Judge:
         return Arrival(entry, message, record)
 
     def _is_deadly(self, entry: Entry) -> bool:
-        """Whether its earlier deliveries, those with a failed attempt left out, ended without an outcome."""
-        return entry.deliveries - 1 - entry.failures >= self._most_deliveries
-
-    def _crash_loop(self, entry: Entry) -> Rejection:
-        # Not read once more, not even for its message id: that may be what kills.
-        ended = entry.deliveries - 1 - entry.failures
-        return Rejection(
-            Reason.CRASH_LOOP, (f"message: was delivered {ended} times, and each time its process ended",)
-        )
+        # One that was not withheld for it: it has too many fields.
+        return entry.deliveries > 1 and ended_without_outcome(entry) >= self._most_deliveries
 
     def _expired(self, entry: Entry, message: Message) -> bool:
         # Counted from the entry's arrival in the stream, so that a redriven letter has its time anew;
         # and only at the first delivery: what was taken in hand does not expire.
-        if entry.deliveries > 1:
+        if entry.delivery is not Delivery.FIRST:
             return False
         ttl_seconds = message.metadata.get("ttl_seconds") if message.metadata else None
         if not isinstance(ttl_seconds, (int, float)) or isinstance(ttl_seconds, bool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -27,15 +28,19 @@ class Outage:
 
     Args:
         budget_seconds: longest time without success; 0 gives up at once.
+        deadline: instant of the monotonic clock up to which is waited at the longest; None is no limit.
         stop: asked while waiting; True gives up.
 
     Attributes:
         ended: seconds of each outage that is over.
     """
 
-    def __init__(self, budget_seconds: float, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, budget_seconds: float, stop: Callable[[], bool], *, deadline: float | None = None
+    ) -> None:
         self.ended: list[float] = []
         self._budget_seconds, self._stop = budget_seconds, stop
+        self._deadline = math.inf if deadline is None else deadline
         self._since: float | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._random = random.Random()  # noqa: S311 - spreads tries, keeps no secret
@@ -56,7 +61,7 @@ class Outage:
     def _wait(self, trouble: Exception) -> None:
         now = time.monotonic()
         since = now if self._since is None else self._since
-        left_seconds = since + self._budget_seconds - now
+        left_seconds = min(since + self._budget_seconds, self._deadline) - now
         if isinstance(trouble, AccessDeniedError) or left_seconds <= 0:
             raise trouble
         if self._since is None:
@@ -70,7 +75,7 @@ class Outage:
             time.sleep(min(rest, _SLICE_SECONDS))
 
     def over(self) -> None:
-        """Something succeeded."""
+        """A batch is settled, or nothing is left that would have to be: whatever was away is back."""
         if self._since is None:
             return
         self.ended.append(time.monotonic() - self._since)

@@ -32,6 +32,9 @@ def _instant(value: object) -> object:
 Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=datetime)]
 Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 
+#: Ends the description of a field that holds personal data.
+PERSONAL = "Personal data."
+
 
 class Record(BaseModel):
     """What all records share: strict values, unlisted fields kept."""
@@ -107,10 +110,18 @@ def record_class(channel: Channel) -> type[Record]:
 
 
 def validate(contract: type[Record], message: Message) -> Record | Rejection:
-    """Check a message's data against its record; every fault is named, no value is quoted."""
+    """Check a message's data against its record; every fault is told, without a value or a free-form key."""
     try:
         return contract.model_validate(message.data)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        faults = tuple(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+        faults = tuple(f"{_place(contract, problem['loc'])}: {problem['msg']}" for problem in problems)
         return Rejection(Reason.INVALID, faults, message.id, message.published_at)
+
+
+def _place(contract: type[Record], keys: tuple[int | str, ...]) -> str:
+    # Below a field of the contract keys are free-form, and may be somebody's name.
+    known = [
+        isinstance(key, int) or (at == 0 and key in contract.model_fields) for at, key in enumerate(keys)
+    ]
+    return ".".join(str(key) if named else "*" for key, named in zip(keys, known, strict=True))

@@ -50,7 +50,7 @@ class PipelineSettings(EnvironmentSettings):
         0, ge=0, description="a drain starts when a message has waited this many seconds"
     )
     drain_linger_seconds: float = Field(
-        60, ge=0, description="seconds that a drain started by a sensor waits for another message"
+        300, ge=0, description="seconds that a drain started by a sensor waits for another message"
     )
     drain_max_seconds: float = Field(
         3_600,
@@ -62,6 +62,19 @@ class PipelineSettings(EnvironmentSettings):
         120,
         ge=0,
         description="seconds that such a drain waits for Redis or the database to come back before it fails",
+    )
+
+    drain_max_parallel_runs: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="most runs that drain one channel at once, when its backlog is large",
+    )
+    alert_age_seconds: float = Field(
+        900, gt=0, description="age of the oldest unprocessed message above which its check fails"
+    )
+    alert_dead_letters: int = Field(
+        10, ge=0, description="dead letters of a channel above which its check fails"
     )
 
     @property

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError
-from queue_core.outcomes import Reason, Rejection
+from queue_core.outcomes import Message, Reason, Rejection
+from queue_core.serializer import deserialize
 from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.store import Arrival, Settlement, Store, StoreError
 
@@ -36,12 +38,11 @@ class Settler:
     """Settles the batches of one channel.
 
     A message that makes the code fail in a way nobody foresaw is found by halving the batch, so that its
-    neighbours are stored; it is tried again later, and after ``REDIS_MAX_RETRIES`` it is a dead letter.
+    neighbours are stored; it is to be tried again later.
     """
 
     def __init__(self, consumer: MessageConsumer, store: Store, channel: Channel, run_id: str) -> None:
         self._judge = Judge(consumer, channel)
-        self._most_failures = consumer.client.settings.max_retries
         self._store, self._channel, self._run_id = store, channel, run_id
 
     def settle(self, entries: Sequence[Entry]) -> Settled:
@@ -50,17 +51,15 @@ class Settler:
         Raises:
             StoreUnavailableError: the database is away, and nothing was written.
         """
-        try:
-            arrivals = [self._judge(entry) for entry in entries]
-            return Settled(self._store.write(self._channel, arrivals, self._run_id), [])
-        except (QueueError, StoreError):
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is one message's and not its neighbours'
-            if len(entries) == 1:
-                return self._failed(entries[0], error)
-        half = len(entries) // 2
-        parts = [self.settle(part) for part in (entries[:half], entries[half:])]
-        return Settled([one for part in parts for one in part[0]], [one for part in parts for one in part[1]])
+        settled = self._settle(entries)
+        if settled.failures:
+            # One line, however many: a fault of the code's own may hit every message.
+            first = settled.failures[0]
+            _log.warning(
+                "%d of %d entries of %s failed; %s: %s",
+                *(len(settled.failures), len(entries), self._channel, first.entry.id, first.error),
+            )
+        return settled
 
     def give_up(self, failure: FailedAttempt) -> list[Settlement]:
         """Record that an entry is a dead letter, its retries used up.
@@ -68,16 +67,32 @@ class Settler:
         Raises:
             StoreUnavailableError: nothing was written.
         """
-        rejection = Rejection(Reason.RETRIES_EXHAUSTED, (f"last attempt: {failure.error}",))
-        arrival = Arrival(failure.entry, None, None, rejection)
-        return self._store.write(self._channel, [arrival], self._run_id)
+        entry, words = failure.entry, (f"last attempt: {failure.error}",)
+        source = _read_again(entry)
+        rejection = Rejection(Reason.RETRIES_EXHAUSTED, words, *source)
+        return self._store.write(self._channel, [Arrival(entry, None, None, rejection)], self._run_id)
 
-    def _failed(self, entry: Entry, error: Exception) -> Settled:
-        words = _describe(error)
-        _log.warning("Entry %s of %s failed: %s", entry.id, self._channel, words)
-        if entry.failures < self._most_failures:
-            return Settled([], [FailedAttempt(entry, words)])
-        return Settled(self.give_up(FailedAttempt(entry, words)), [])
+    def _settle(self, entries: Sequence[Entry]) -> Settled:
+        try:
+            arrivals = [self._judge(entry) for entry in entries]
+            return Settled(self._store.write(self._channel, arrivals, self._run_id), [])
+        except (QueueError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one message's and not its neighbours'
+            if len(entries) == 1:
+                return Settled([], [FailedAttempt(entries[0], _describe(error))])
+        half = len(entries) // 2
+        parts = [self._settle(part) for part in (entries[:half], entries[half:])]
+        return Settled([one for part in parts for one in part[0]], [one for part in parts for one in part[1]])
+
+
+def _read_again(entry: Entry) -> tuple[str | None, datetime | None]:
+    """Message id and publishing time, unless reading them is what fails."""
+    try:
+        result = deserialize(entry.body)
+    except Exception:  # noqa: BLE001 - see above: then it goes without
+        return None, None
+    return result.id if isinstance(result, Message) else result.message_id, result.published_at
 
 
 def _describe(error: Exception) -> str:

@@ -1,9 +1,13 @@
 -- Move one pending entry to the dead letter stream: acknowledged and kept, or neither.
 -- KEYS[1] stream  KEYS[2] dead letter stream  KEYS[3] its counts  KEYS[4] retry set  KEYS[5] processing hash
 -- KEYS[6] entries moved before
--- ARGV[1] group  ARGV[2] entry id  ARGV[3] channel name  ARGV[4...] fields and values of the letter
+-- ARGV[1] group  ARGV[2] entry id  ARGV[3] channel name  ARGV[4] 1 where the fields received are among those given
+-- ARGV[5...] fields and values of the letter
 -- Returns the letter's id; false where the entry was no longer pending, or was moved before and is delivered again
 -- by a group that was made anew: then it is only acknowledged. So a second call adds nothing.
+-- Returns 'send' where the fields received were not given and cannot be copied from the stream: the entry was deleted,
+-- or has more of them than a script can pass on.
+local longest = 2000
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
 if pending.err then
   if string.find(pending.err, 'NOGROUP', 1, true) then return false end
@@ -21,7 +25,17 @@ if redis.call('ZSCORE', KEYS[6], ARGV[2]) then
   settle()
   return false
 end
-local fields = {unpack(ARGV, 4)}
+
+local fields = {unpack(ARGV, 5)}
+if ARGV[4] ~= '1' then
+  local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+  if not entry or #entry[2] > longest then return 'send' end
+  for i = 1, #entry[2], 2 do
+    local name = entry[2][i]
+    fields[#fields + 1] = name == 'message' and name or 'field:' .. name
+    fields[#fields + 1] = entry[2][i + 1]
+  end
+end
 local attempts = redis.call('HGET', KEYS[5], ARGV[2])
 if attempts then
   fields[#fields + 1] = 'attempts'

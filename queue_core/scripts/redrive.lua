@@ -21,4 +21,5 @@ end
 local added = redis.call('XADD', KEYS[3], '*', unpack(entry))
 redis.call('XDEL', KEYS[1], ARGV[1])
 if counted > 0 then redis.call('HINCRBY', KEYS[2], ARGV[2], -1) end
+redis.call('HINCRBY', KEYS[2], ARGV[2] .. ':moved', 1)
 return added

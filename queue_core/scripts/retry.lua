@@ -9,9 +9,9 @@ local id = ARGV[4]
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2])[1]
 if not pending then return -2 end
 local attempts = redis.call('HGET', KEYS[3], id)
-attempts = attempts and string.sub(attempts, 1, -2) .. ',' .. ARGV[5] .. ']' or '[' .. ARGV[5] .. ']'
+attempts = failures_in(attempts) > 0 and string.sub(attempts, 1, -2) .. ',' .. ARGV[5] .. ']' or '[' .. ARGV[5] .. ']'
 redis.call('HSET', KEYS[3], id, attempts)
-local failures = #cjson.decode(attempts)
+local failures = failures_in(attempts)
 if failures > tonumber(ARGV[6]) then return -1 end
 local delay = math.min(tonumber(ARGV[8]), tonumber(ARGV[7]) * 2 ^ (failures - 1))
 delay = math.floor(delay * tonumber(ARGV[9]))

@@ -19,6 +19,7 @@ WRONG = ("rating: Input should be less than or equal to 5",)
 FILTERS = {
     "channel": "sessions",
     "reason": "rejected",
+    "fault": "database: no",
     "error": "DATABASE",
     "message-id": None,
     "id": None,

@@ -19,6 +19,7 @@ from tests.cli.conftest import COMMAND, Command
 from tests.conftest import wait_until
 from tests.queue.conftest import frozen, messages, tutor
 from tests.queue.letters import bury, waiting
+from tests.queue.test_dead_letters_redrive import odd_letter
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.archive import ArchivedLetter, StoreArchive
 
@@ -84,6 +85,19 @@ def test_a_full_queue_is_told_with_what_to_do(tutormax: Command, client: RedisCl
         "Queue tutors is full: 2 stay. Drain it ('tutormax drain tutors'), "
         "then give the same command again.\n"
     )
+
+
+def test_a_letter_that_cannot_be_put_back_is_named_and_the_others_go(
+    tutormax: Command, client: RedisClient
+) -> None:
+    odd = odd_letter(client)
+    bury(client, 2)
+    done = tutormax("dlq", "redrive", "--yes")
+    assert (done.returncode, done.stdout) == (1, "2 redriven. Dead letters that match now: 1.\n")
+    said, named = done.stderr.splitlines()
+    assert said.startswith("1 could not be put back, and stay.")
+    assert named.startswith(f"  {odd}: ")
+    assert tutormax("dlq", "discard", "--id", odd, "--why", "w", "--yes").returncode == 0
 
 
 def test_ctrl_c_ends_a_redrive_in_order_and_the_same_command_goes_on(
@@ -207,13 +221,18 @@ def test_a_store_that_is_away_discards_nothing(
         ["redrive", "--yes", "--dry-run"],
         ["redrive", "--limit", "0"],
         ["redrive", "--rate", "0"],
+        ["redrive", "--rate", "nan"],
+        ["redrive", "--rate", "inf", "--yes"],
+        ["redrive", "--id", "99999999999999999999-0", "--yes"],
         ["redrive", "--max-redrives", "0"],
         ["discard", "--yes"],
         ["discard", "--why", " ", "--yes"],
+        ["discard", "--why", "caf\udce9", "--yes"],
         ["edit", "1-0", "--patch", "{}"],
+        ["edit", "1-0", "--patch", "{}", "--why", "caf\udce9", "--yes"],
         ["edit", "five", "--patch", "{}", "--why", "w"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: ascii(" ".join(arguments)),
 )
 def test_what_cannot_be_is_refused_before_anything_happens(
     tutormax: Command, client: RedisClient, arguments: list[str]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core.channels import CONSUMER_GROUP
 from queue_core.letter_counts import letter_counts
 from tests.cli.conftest import Command
 from tests.pipeline.conftest import publish
@@ -125,6 +128,23 @@ def test_nothing_is_written_off_without_a_reason_or_by_accident(
     assert "--why" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--why", "--who"])
+def test_what_is_no_text_is_refused_before_anything_is_written_off(tutormax: Command, option: str) -> None:
+    done = tutormax("doctor", "--write-off", "tutors", "--why", "w", option, "caf\udce9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Invalid value for '{option}': must be UTF-8 text" in done.stderr
+
+
+def test_a_user_whose_name_is_no_text_is_named_as_well_as_can_be(
+    tutormax: Command, publisher: MessagePublisher, client: RedisClient, store: Store
+) -> None:
+    publish(publisher, 2)
+    delete_waiting(client, 1)
+    assert tutormax("doctor", "--write-off", "tutors", "--why", "w", LOGNAME="zo\udceb").returncode == 0
+    with store.engine.connect() as connection:
+        assert connection.scalar(text("SELECT who FROM book_adjustments")) == "zo\\xeb"
+
+
 def test_lost_ledger_rows_are_repaired_and_settled_by_the_next_drain(
     tutormax: Command, publisher: MessagePublisher, client: RedisClient, store: Store
 ) -> None:
@@ -148,15 +168,24 @@ def test_wrong_counts_of_dead_letters_are_noticed_and_counted_anew(
         client.redis.xadd(client.keys.stream(TUTORS), {"message": "junk"})
     drain_tutors(client, store)
     client.redis.xtrim(client.keys.dead_letter, maxlen=420, approximate=False)
-    assert checks(tutormax) == ["letter_counts"]
+    assert checks(tutormax) == ["dead_letters_gone", "letter_counts"]
     done = tutormax("doctor", "--repair")
     assert "Counted the dead letters anew: 420" in done.stdout
     assert client.redis.hgetall(client.keys.dead_letter_counts) == {b"tutors": b"420"}
     found = letter_counts(client)
     assert (found.letters, found.counted) == (420, 420)
     client.redis.delete(client.keys.dead_letter)
-    assert checks(tutormax) == ["letter_counts"]
-    assert checks(tutormax, "--repair") == []
+    assert checks(tutormax) == ["dead_letters_gone", "letter_counts"]
+    assert checks(tutormax, "--repair") == ["dead_letters_gone"]
+    done = tutormax("doctor")
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert any("dead letters gone" in line and "450" in line for line in done.stdout.splitlines())
+    assert "error tutors: 450 dead letters gone" in words
+    done = tutormax("doctor", "--write-off", "tutors", "--why", "test data")
+    assert done.returncode == 0
+    assert "dead letters that are gone, and now acknowledged: 450." in " ".join(done.stdout.split())
+    assert checks(tutormax) == []
 
 
 def test_groups_and_consumers_that_are_in_the_way_are_named(
@@ -174,13 +203,88 @@ def test_groups_and_consumers_that_are_in_the_way_are_named(
     assert consumer.name in found[1]["summary"]
 
 
+def test_names_that_are_no_text_are_shown_as_well_as_can_be(
+    tutormax: Command, publisher: MessagePublisher, client: RedisClient, consumer: MessageConsumer
+) -> None:
+    publish(publisher, 3)
+    consumer.read(TUTORS, 1)
+    stream = client.keys.stream(TUTORS)
+    client.redis.xreadgroup(CONSUMER_GROUP, b"caf\xe9", {stream: ">"}, count=1)
+    client.redis.xgroup_create(stream, b"gro\xdfe\x1b[2J")
+    short = {"REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS": "0.0001"}
+    done = tutormax("doctor", **short)
+    words = " ".join(done.stdout.split())
+    assert (done.returncode, "\x1b" in words) == (1, False)
+    assert "caf\\\\xe9" in words
+    found = json.loads(tutormax("doctor", "--json", **short).stdout)["findings"]
+    (stray,) = [one for one in found if one["check"] == "stray_group"]
+    _, _, command = stray["remedy"].partition(": ")
+    assert shlex.split(command) == [
+        *("redis-cli", "--quoted-input", "XGROUP", "DESTROY", stream),
+        '"gro\\xdfe\\x1b[2J"',
+    ]
+
+
+def test_a_name_that_a_shell_would_obey_is_quoted(
+    tutormax: Command, publisher: MessagePublisher, client: RedisClient
+) -> None:
+    publish(publisher, 1)
+    stream, name = client.keys.stream(TUTORS), "x'; echo \"oh\" '"
+    client.redis.xgroup_create(stream, name)
+    (stray,) = json.loads(tutormax("doctor", "--json").stdout)["findings"]
+    _, _, command = stray["remedy"].partition(": ")
+    assert shlex.split(command) == ["redis-cli", "XGROUP", "DESTROY", stream, name]
+
+
 def test_a_server_that_may_lose_messages_is_noticed(tutormax: Command, client: RedisClient) -> None:
     client.redis.config_set("appendonly", "no")
     client.redis.config_set("maxmemory-policy", "allkeys-lru")
     assert checks(tutormax) == ["eviction", "append_only"]
 
 
-def test_redis_away_is_one_clear_line(tutormax: Command) -> None:
-    done = tutormax("doctor", REDIS_URL="redis://127.0.0.1:1/0")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Redis at 127.0.0.1:1/0 is not available" in done.stderr
+def test_redis_away_is_a_finding_and_the_rest_is_examined(
+    tutormax: Command, environment: dict[str, str]
+) -> None:
+    home = Path(environment["TUTORMAX_HOME"])
+    home.mkdir(mode=0o755)
+    done = tutormax("doctor", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    found = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert (found["away"], found["server"], found["balanced"]) == (["redis"], None, None)
+    away, home_open = found["findings"]
+    assert (away["check"], home_open["check"]) == ("redis_away", "home_permissions")
+    assert away["summary"].startswith("Redis at 127.0.0.1:1/0 is not available")
+    assert away["remedy"].startswith("Check that it runs")
+    shown = tutormax("doctor", REDIS_URL="redis://127.0.0.1:1/0")
+    assert "Redis: away at 127.0.0.1:1/0" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+def test_the_store_away_is_a_finding_and_the_server_is_examined(
+    tutormax: Command, client: RedisClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    client.redis.config_set("appendonly", "no")
+    done = tutormax("doctor", "--json", TUTORMAX_STORE_URL=f"sqlite:///{tmp_path}/file/store.db")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["away"]) == (2, ["store"])
+    assert [one["check"] for one in found["findings"]] == ["append_only", "store_away"]
+    assert found["server"]["append_only"] is False
+
+
+def test_where_something_is_away_nothing_is_repaired(tutormax: Command) -> None:
+    done = tutormax("doctor", "--repair", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 2
+    assert "Nothing was changed: redis could not be looked at." in done.stdout
+
+
+def test_a_note_alone_is_no_reason_to_fail(tutormax: Command, client: RedisClient) -> None:
+    user = f"limited-{client.settings.key_prefix}"
+    client.redis.execute_command("ACL", "SETUSER", user, "on", ">pw", "~*", "+@all", "-config")
+    try:
+        url = str(client.settings.url.get_secret_value()).replace("://", f"://{user}:pw@")
+        done = tutormax("doctor", "--json", REDIS_URL=url)
+    finally:
+        client.redis.execute_command("ACL", "DELUSER", user)
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (done.returncode, finding["check"], finding["severity"]) == (0, "config_not_checked", "note")

@@ -156,6 +156,26 @@ def test_envelopes_published_twice_are_recorded_as_duplicates(tutormax: Command,
     assert (result["stored"], result["duplicate"], result["dagster/row_count"]) == (2, 4, 2)
 
 
+@pytest.mark.parametrize("options", [[], ["--envelopes"], ["--no-check"], ["--csv"]], ids=" ".join)
+def test_no_refusal_holds_a_value_or_a_free_form_key(tutormax: Command, options: list[str]) -> None:
+    big = b'{"MARKED Doe": {"MARKED": 9007199254740993}}'
+    lines = [
+        b'{"tutor_id": "T", "name": "x", "metrics": %b}' % big,
+        b'{"MARKED Doe": 9007199254740993}',
+        b'{"id": "m", "channel": "c", "data": {"metrics": %b}}' % big,
+        b'{"id": "m", "MARKED": 9007199254740993}',
+        b'{"MARKED": 1, "MARKED": 1}',
+    ]
+    if options == ["--csv"]:
+        lines = [b"MARKED Doe,x,MARKED Doe", b"1,2,3"]
+    if not options or options == ["--no-check"]:
+        lines.pop(3)  # a field of a record, as far as one can see
+    for extra in ([], ["--json"]):
+        done = tutormax("publish", "tutors", "-", *options, *extra, given=b"\n".join(lines))
+        assert done.returncode == 1
+        assert "MARKED" not in done.stdout + done.stderr
+
+
 def test_envelopes_that_are_none_are_refused(tutormax: Command, client: RedisClient) -> None:
     tutormax("publish", "tutors", "-", given=GOOD)
     body = bodies(client)[0]
@@ -188,7 +208,12 @@ def broken_in_the_middle() -> bytes:
         (["tutors", "-"], gzip.compress(GOOD)[:-12], 1, "ends or breaks in the middle"),
         (["tutors", "-"], broken_in_the_middle(), 1, "ends or breaks in the middle"),
         (["tutors", "-", "--csv"], b'tutor_id,name\nT1,"A' + b"\nx" * 100_000, 1, "Is a quote not closed?"),
-        (["tutors", "-", "--csv"], b"tutor_id,name,name\nT1,A,B\n", 1, "more than one column named name"),
+        (
+            ["tutors", "-", "--csv"],
+            b"tutor_id,name,name\nT1,A,B\n",
+            1,
+            "the same name more than once: see columns 2, 3.",
+        ),
     ],
     ids=["no file", "folder", "no channel", "cut gzip", "damaged gzip", "open quote", "column twice"],
 )

@@ -23,6 +23,7 @@ from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
 from tutormax_pipeline.letters import dead_letters
 from tutormax_pipeline.maintenance import maintain_all
 from tutormax_pipeline.records import Record
+from tutormax_pipeline.stock import take_stock
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.archive import StoreArchive
 from tutormax_pipeline.store.tables import message_ledger
@@ -109,6 +110,7 @@ def _work_on_letters(client: RedisClient, store: Store) -> None:
     for letter in letters.iterate(LetterFilter(reason=Reason.INVALID)):
         letters.edit(letter.id, {"rating": 5}, who="operator", why="a slip of the pen")
     recount_letters(client)
+    take_stock(client, store, datetime.now(UTC))
 
 
 class _Overtaken(StoreArchive):

@@ -41,7 +41,7 @@ SIDE_EFFECTS = {
     "write": ["commit"],
     "ack": ["acknowledge"],
     "retry": ["retry", "claim", "begin"],
-    "dead-letter": ["dead_letter", "discard", "archive", "withdraw", "set_letter_counts"],
+    "dead-letter": ["dead_letter", "discard", "archive", "withdraw", "set_letter_counts", "replace_stock"],
     "redrive": ["redrive"],
     "reclaim": ["reclaim", "release", "leave"],
     "trim": ["trim", "forget_settled", "remove_dead_consumers", "prune_ledger", "refresh_statistics"],
@@ -56,6 +56,10 @@ ONLY_LOOK = {
     "deleted_pending",
     "count_letters",
     "read_letters",
+    "entry_state",
+    "find_message",
+    "letter_traffic",
+    "stale_pending",
 }
 EFFECTS = [effect for effects in SIDE_EFFECTS.values() for effect in effects]
 #: Where the ledger is pruned: what was stored before is known by its number only.

@@ -12,6 +12,7 @@ from tutormax_pipeline.store.tables import record_table
 
 #: group, kinds, and what it is made from, of each asset: what an analyst sees in the graph.
 ASSETS = {
+    "dead_letters": ("queue", {"redis", "table"}, ["queue/feedback", "queue/sessions", "queue/tutors"]),
     "feedback": ("tutoring", {"sqlite", "table"}, ["queue/feedback"]),
     "queue/feedback": ("queue", {"redis"}, []),
     "queue/sessions": ("queue", {"redis"}, []),
@@ -56,7 +57,11 @@ def test_a_channel_has_its_assets_job_and_sensor(channel: Channel) -> None:
     assert (table.is_materializable, queue.is_materializable) == (True, False)
     assert all(channel.purpose in (node.description or "") for node in (table, queue))
     job = defs.resolve_job_def(f"drain_{channel.name}")
-    assert {node.name for node in job.nodes} == {channel.name, f"{channel.name}_books_balance"}
+    assert {node.name for node in job.nodes} == {
+        channel.name,
+        f"{channel.name}_books_balance",
+        f"{channel.name}_checks",
+    }
     assert job.tags["lane"] == channel.name
     assert int(job.tags["dagster/max_runtime"]) > 0
     assert job.executor_def is dg.in_process_executor
@@ -79,7 +84,9 @@ def test_an_asset_describes_every_column_of_its_table(channel: Channel) -> None:
 def test_one_job_and_schedule_drain_all() -> None:
     job = defs.resolve_job_def("drain_all")
     names = {channel.name for channel in QueueChannels.all()}
-    assert {node.name for node in job.nodes} == names | {f"{name}_books_balance" for name in names}
+    assert {node.name for node in job.nodes} == {
+        f"{name}{step}" for name in names for step in ("", "_books_balance", "_checks")
+    }
     assert job.tags["lane"] == "all"
     assert int(job.tags["dagster/max_runtime"]) > 0
     schedule = defs.resolve_schedule_def("drain_all_schedule")

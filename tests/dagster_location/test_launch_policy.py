@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import NOTHING
-from tutormax_pipeline.launch_policy import decide
+from tutormax_pipeline.launch_policy import MESSAGES_PER_RUN, decide
 from tutormax_pipeline.settings import PipelineSettings
 
 IDLE = replace(NOTHING, group_exists=True)
@@ -51,3 +51,26 @@ def test_a_drain_starts_by_count_or_age_and_never_beside_another(
 def test_as_it_comes_any_waiting_message_starts_a_drain() -> None:
     seen = replace(IDLE, waiting=1, oldest_unprocessed_age_seconds=0.0)
     assert decide(seen, PipelineSettings.load(), 0).launch
+
+
+@pytest.mark.parametrize(
+    ("waiting", "runs", "launch", "words"),
+    [
+        (MESSAGES_PER_RUN, 1, False, "which 1 running drains take soon; another starts beyond 20000"),
+        (MESSAGES_PER_RUN + 1, 1, True, "too many for 1 running drains"),
+        (MESSAGES_PER_RUN + 1, 2, False, "another starts beyond 40000"),
+        (2 * MESSAGES_PER_RUN + 1, 2, True, "TUTORMAX_DRAIN_MAX_PARALLEL_RUNS=3"),
+        (90 * MESSAGES_PER_RUN, 3, False, "A drain of tutors is running"),
+    ],
+)
+def test_a_further_drain_starts_for_a_backlog_beyond_what_those_running_take_soon(
+    waiting: int, runs: int, launch: bool, words: str
+) -> None:
+    settings = PipelineSettings.load(drain_max_parallel_runs=3)
+    decision = decide(replace(IDLE, waiting=waiting), settings, runs)
+    assert decision.launch is launch
+    assert words in decision.why
+
+
+def test_with_one_run_a_lane_no_backlog_starts_another() -> None:
+    assert not decide(replace(IDLE, waiting=90 * MESSAGES_PER_RUN), PipelineSettings.load(), 1).launch

@@ -16,7 +16,9 @@ def test_without_an_environment_the_defaults_hold(tmp_path: Path) -> None:
     assert settings.home == Path(".tutormax")
     assert settings.store_timeout_seconds == 30
     assert (settings.drain_min_messages, settings.drain_max_wait_seconds) == (100, 0)
-    assert (settings.drain_linger_seconds, settings.drain_max_seconds) == (60, 3_600)
+    assert (settings.drain_linger_seconds, settings.drain_max_seconds) == (300, 3_600)
+    assert settings.drain_max_parallel_runs == 1
+    assert (settings.alert_age_seconds, settings.alert_dead_letters) == (900, 10)
     assert settings.store_address == f"sqlite:///{tmp_path}/.tutormax/tutormax.db"
     assert settings.redis_folder == tmp_path / ".tutormax" / "redis"
     assert settings.dagster_home == tmp_path / ".tutormax" / "dagster"
@@ -57,6 +59,9 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch,
         ("TUTORMAX_DRAIN_MAX_WAIT_SECONDS", "-1"),
         ("TUTORMAX_DRAIN_LINGER_SECONDS", "-0.1"),
         ("TUTORMAX_DRAIN_MAX_SECONDS", "0"),
+        ("TUTORMAX_DRAIN_MAX_PARALLEL_RUNS", "0"),
+        ("TUTORMAX_ALERT_AGE_SECONDS", "0"),
+        ("TUTORMAX_ALERT_DEAD_LETTERS", "-1"),
     ],
 )
 def test_a_bad_value_is_named_with_its_variable(

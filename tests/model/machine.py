@@ -15,6 +15,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from queue_core import MessageConsumer
 from queue_core.channels import CONSUMER_GROUP
 from queue_core.dead_letter import MAX_REDRIVES, Letter
+from queue_core.entry import Delivery
 from queue_core.errors import EditRefusedError, QueueFullError, QueueUnavailableError
 from queue_core.outcomes import Reason
 from queue_core.reclaim import reclaim
@@ -120,7 +121,9 @@ class Pipeline(System):
         for letter in dead:
             if letter.entry.id in pending:
                 self.model.buried(
-                    self.model.items[letter.entry.id], seen, body_at_hand=not letter.entry.deleted
+                    self.model.items[letter.entry.id],
+                    seen,
+                    body_at_hand=letter.entry.delivery is not Delivery.DELETED,
                 )
         done = [one.arrival.entry.id for one in settlements if not one.rejection]
         hand.consumer.acknowledge(TUTORS, *done)

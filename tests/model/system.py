@@ -15,7 +15,7 @@ from sqlalchemy import event
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.dead_letter import DeadLetters
 from queue_core.embedded import EmbeddedServer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.errors import QueueFullError
 from queue_core.outcomes import Message, Rejection
 from queue_core.serializer import serialize
@@ -148,7 +148,11 @@ class System(RuleBasedStateMachine):
         for entry in hand.entries:
             one = self.model.items[entry.id]
             self.model.settled_by(
-                one, seen, deliveries=entry.deliveries, failures=entry.failures, deleted=entry.deleted
+                one,
+                seen,
+                deliveries=entry.deliveries,
+                failures=entry.failures,
+                deleted=entry.delivery is Delivery.DELETED,
             )
         return settlements
 

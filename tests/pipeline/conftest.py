@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from queue_core import Channel, MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome
 from queue_core.serializer import serialize
@@ -53,7 +53,7 @@ def arrival(client: RedisClient) -> Callable[..., Arrival]:
         record = {"tutor_id": "T1", "name": "x", **data}
         moment = START + timedelta(minutes=minute)
         body = serialize(stream, record, message_id=message_id, published_at=moment)
-        return judge(Entry(entry_id, {b"message": body}, 2))
+        return judge(Entry(entry_id, {b"message": body}, 2, delivery=Delivery.AGAIN))
 
     return make
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.census import take_census
+from queue_core.dead_letter import LetterFilter
 from queue_core.entry_id import ZERO
 from queue_core.maintenance import maintain
 from tests.conftest import wait_until
@@ -17,6 +18,7 @@ from tests.pipeline.conftest import publish
 from tutormax_pipeline import books as bookkeeping
 from tutormax_pipeline.books import Books
 from tutormax_pipeline.drain import DrainLimits, drain
+from tutormax_pipeline.letters import dead_letters
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.prune import prune
 
@@ -73,6 +75,43 @@ def test_fifty_looks_beside_publishers_drains_and_maintenance_all_balance(
         assert [(one.difference, one.rewound) for one in seen] == [(0, False)] * len(seen)
         assert len({one.added for one in seen}) >= 5
         assert any(one.pending for one in seen)
+
+
+def test_fifty_looks_while_letters_are_made_redriven_and_discarded_all_balance(
+    client: RedisClient, tmp_path: Path
+) -> None:
+    stream, url = client.keys.stream(TUTORS), f"sqlite:///{tmp_path}/store.db"
+
+    def publish_junk(turn: int) -> None:
+        for number in range(20):
+            client.redis.xadd(stream, {"message": f"junk {turn} {number}"})
+
+    with Store.open(url) as store, Store.open(url) as drained, Store.open(url) as archive:
+
+        def one_drain(turn: int) -> None:
+            limits = DrainLimits(batch_size=50, max_messages=200)
+            drain(MessageConsumer(client, f"run:{turn}"), drained, TUTORS, run_id=f"{turn}", limits=limits)
+
+        def redrive(_: int) -> None:
+            dead_letters(client).redrive(LetterFilter(), limit=30, dry_run=False)
+
+        def discard(_: int) -> None:
+            chosen = [letter.id for letter in dead_letters(client).iterate(limit=30, bodies=False)]
+            dead_letters(client, archive).discard(chosen, who="ann", why="w", dry_run=False)
+
+        seen: list[Books] = []
+        with repeated(publish_junk), repeated(one_drain) as drains, repeated(redrive), repeated(discard):
+            wait_until(lambda: drains[0] >= 2)
+            while len(seen) < 50 or drains[0] < 5:
+                seen.append(bookkeeping.look(client, store, TUTORS, datetime.now(UTC)))
+        found = [one.letters for one in seen]
+        assert [(one.gone, one.forgotten) for one in found] == [(0, 0)] * len(seen)
+        assert all(one.balanced for one in seen)
+        # Not because there are more letters than rows: at rest both sides agree.
+        drain(MessageConsumer(client, "last"), drained, TUTORS, run_id="last")
+        last = bookkeeping.look(client, store, TUTORS, datetime.now(UTC)).letters
+        assert last.dead == last.there + last.moved
+        assert len({one.moved for one in found}) >= 5
 
 
 def test_a_count_that_is_overtaken_by_trimming_is_begun_again(

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome, Reason
 from queue_core.serializer import serialize
@@ -189,7 +189,7 @@ def test_what_was_stored_does_not_expire_when_it_is_delivered_anew(
     stream = client.keys.stream(TUTORS)
     body = serialize(stream, {"tutor_id": "T1", "name": "x"})
     client.redis.xadd(stream, {"message": body}, id="1-0")
-    in_time = Judge(consumer, TUTORS)(Entry("1-0", {b"message": body}, deliveries=2))
+    in_time = Judge(consumer, TUTORS)(Entry("1-0", {b"message": body}, 2, delivery=Delivery.AGAIN))
     store.write(TUTORS, [in_time], "run-before-the-group-was-lost")
     assert (drained().repeated, letters(client)) == (1, [])
     assert [outcome for _, _, outcome, _ in ledger(store)] == ["stored"]

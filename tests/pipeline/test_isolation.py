@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Message, Outcome, Reason, Rejection
 from queue_core.reclaim import reclaim
@@ -78,7 +81,7 @@ def test_one_that_fails_again_and_again_is_a_dead_letter_when_its_retries_are_us
     valkey: EmbeddedServer, store: Store, fail_at_poison: Fail
 ) -> None:
     with RedisClient(settings_for(valkey, max_retries=2, retry_backoff_ms=1)) as client:
-        publish_poison(MessagePublisher(client))
+        message_id = publish_poison(MessagePublisher(client))
         fail_at_poison(KeyError("Ann Secret"))
 
         def settle() -> int:
@@ -90,7 +93,10 @@ def test_one_that_fails_again_and_again_is_a_dead_letter_when_its_retries_are_us
         (letter,) = letters(client)
         assert orjson.loads(letter[b"message"])["data"]["tutor_id"] == POISON
         assert letter[b"deliveries"] == b"3"
-        assert b"Secret" not in letter[b"errors"]
+        assert letter[b"message_id"].decode() == message_id
+        attempts = orjson.loads(letter[b"attempts"])
+        assert [attempt["error"].partition(" in ")[0] for attempt in attempts] == ["KeyError"] * 3
+        assert b"Secret" not in letter[b"errors"] + letter[b"attempts"]
         assert client.redis.exists(client.keys.processing(TUTORS), client.keys.retry(TUTORS)) == 0
         assert_books_balance(client, store)
 
@@ -139,7 +145,7 @@ def test_what_was_delivered_too_often_without_an_outcome_is_given_up_unread(
 ) -> None:
     with RedisClient(settings_for(valkey, max_retries=max_retries)) as client:
         judged = judge.Judge(MessageConsumer(client), TUTORS)(
-            Entry("1-1", {b"message": b"junk"}, deliveries, failures)
+            Entry("1-1", {b"message": b"junk"}, deliveries, failures, Delivery.AGAIN)
         )
     assert judged.rejection is not None
     assert judged.rejection.reason == (Reason.CRASH_LOOP if deadly else Reason.MALFORMED)
@@ -256,3 +262,85 @@ def test_those_delivered_more_often_come_after_those_delivered_less_often(
     turns = iter([False, False, True])
     assert drained(stop=lambda: next(turns, True)).messages == 2
     assert [one.entry_id for one in died.get_pending_messages(TUTORS)] == [first.id]
+
+
+def test_one_that_ends_whoever_receives_it_is_given_up_without_leaving_the_server(
+    client: RedisClient, store: Store, publisher: MessagePublisher, drained: Drain
+) -> None:
+    publish(publisher, 2)
+    client.redis.xadd(client.keys.stream(TUTORS), {"message": b"\xff deadly"})
+    received: list[Delivery] = []
+    died = MessageConsumer(client, "died")
+    died.read(TUTORS, 3)
+    for _ in range(3):
+        reclaim(client, TUTORS, min_idle_ms=0)
+        deadly = max(died.claim(TUTORS, 10).left, key=lambda left: left.position)
+        received += [entry.delivery for entry in died.begin(TUTORS, [deadly])]
+    assert received == [Delivery.AGAIN] * 3
+    reclaim(client, TUTORS, min_idle_ms=0)
+    assert drained().outcomes == {Outcome.STORED: 2, Outcome.DEAD_LETTERED: 1}
+    (letter,) = letters(client)
+    assert (letter[b"reason"], letter[b"message"]) == (b"crash_loop", b"\xff deadly")
+    assert_books_balance(client, store)
+
+
+@pytest.mark.parametrize("failing", [1, 6])
+def test_every_retry_is_made_when_it_is_due(
+    valkey: EmbeddedServer, store: Store, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    real, calls = judge.validate, Counter[str]()
+
+    def validate(contract: type[Record], message: Message) -> Record | Rejection:
+        calls[message.id] += 1
+        # In its batch, alone in its half, and twice when it is due.
+        if calls[message.id] <= 4:
+            raise TimeoutError
+        return real(contract, message)
+
+    monkeypatch.setattr(judge, "validate", validate)
+    with RedisClient(settings_for(valkey, retry_backoff_ms=50, max_retries=20)) as client:
+        publish(MessagePublisher(client), failing)
+        began = time.monotonic()
+        drain(
+            MessageConsumer(client),
+            store,
+            TUTORS,
+            run_id="r",
+            limits=DrainLimits(linger_seconds=30),
+            stop=lambda: store.row_count(TUTORS) == failing,
+        )
+        assert store.row_count(TUTORS) == failing
+        assert time.monotonic() - began < 5, "a retry waited for the look that is made every 5 s"
+
+
+def test_a_drain_whose_entries_are_taken_from_it_goes_on_with_the_others(
+    client: RedisClient, publisher: MessagePublisher, drained: Drain
+) -> None:
+    publish(publisher, 25)
+    died = MessageConsumer(client, "died")
+    died.create_consumer_group(TUTORS)
+    died.read(TUTORS, 5)
+    reclaim(client, TUTORS, min_idle_ms=0)
+    turns = itertools.count()
+
+    def others_take_over() -> bool:
+        if next(turns) == 1:
+            MessageConsumer(client, "other").claim(TUTORS, 10, min_idle_ms=0)
+        return False
+
+    report = drained(batch_size=5, stop=others_take_over)
+    assert report.after.waiting == 0
+    assert report.outcomes[Outcome.STORED] >= 20
+
+
+def test_attempts_that_cannot_be_read_stop_nobody(
+    client: RedisClient, store: Store, publisher: MessagePublisher, drained: Drain
+) -> None:
+    publish(publisher, 3)
+    died = MessageConsumer(client, "died")
+    died.create_consumer_group(TUTORS)
+    for entry in died.read(TUTORS, 3):
+        client.redis.hset(client.keys.processing(TUTORS), entry.id, b"{not ours")
+    reclaim(client, TUTORS, min_idle_ms=0)
+    assert drained().outcomes == {Outcome.STORED: 3}
+    assert_books_balance(client, store)

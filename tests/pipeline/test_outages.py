@@ -18,6 +18,7 @@ from queue_core.reclaim import reclaim
 from tests.conftest import settings_for
 from tests.pipeline.conftest import assert_books_balance, deliveries, letters, publish
 from tests.pipeline.test_drain_trouble import at_turn
+from tutormax_pipeline.batches import Batches
 from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
 from tutormax_pipeline.outage import Outage
 from tutormax_pipeline.store import Store, StoreUnavailableError
@@ -193,3 +194,52 @@ def test_what_is_no_outage_is_passed_on() -> None:
         Outage(60, lambda: False).through(_Clock(ValueError("else")))
     with pytest.raises(StoreUnavailableError):
         Outage(0, lambda: False).through(_Clock(StoreUnavailableError("locked")))
+
+
+def test_each_outage_of_a_drain_that_lingers_has_the_whole_budget(
+    own_server: EmbeddedServer, own_client: RedisClient, store: Store
+) -> None:
+    publish(MessagePublisher(own_client), 1)
+    restarts: list[float] = []
+
+    def stop() -> bool:
+        # Asked between the reads of a drain that lingers.
+        if store.row_count(TUTORS) == 1 and len(restarts) < 3:
+            own_server.kill()
+            own_server.start()
+            restarts.append(time.monotonic())
+        return len(restarts) == 3
+
+    limits = DrainLimits(linger_seconds=60, outage_seconds=20)
+    report = drain(MessageConsumer(own_client), store, TUTORS, run_id="r", limits=limits, stop=stop)
+    assert (report.outcomes, report.stopped) == ({Outcome.STORED: 1}, True)
+
+
+def test_an_outage_is_over_when_nothing_is_left_to_do(own_client: RedisClient) -> None:
+    outage = Outage(60, lambda: False)
+    assert outage.through(_Clock(QueueUnavailableError("away"))) == "done"
+    consumer = MessageConsumer(own_client)
+    with Batches(consumer, TUTORS, DrainLimits(), lambda: False, idle=outage.over) as batches:
+        assert list(batches) == []
+    assert len(outage.ended) == 1
+
+
+def test_nothing_is_waited_for_past_the_end_of_the_run() -> None:
+    began = time.monotonic()
+    outage = Outage(60, lambda: False, deadline=began + 0.2)
+    with pytest.raises(QueueUnavailableError):
+        outage.through(_Clock(*[QueueUnavailableError("away")] * 99))
+    assert 0.2 <= time.monotonic() - began < 30
+
+
+def test_what_was_in_hand_in_time_does_not_expire_in_an_outage(
+    own_client: RedisClient, tmp_path: Path
+) -> None:
+    MessagePublisher(own_client).publish(TUTORS, {"tutor_id": "T", "name": "x"}, ttl_seconds=1)
+    with Store.open(f"sqlite:///{tmp_path}/s.db", timeout_seconds=0.05) as store:
+        holder = store.engine.execution_options(begin="BEGIN IMMEDIATE").connect()
+        holder.begin()
+        later(1.5, holder.close)
+        limits = DrainLimits(outage_seconds=30)
+        report = drain(MessageConsumer(own_client), store, TUTORS, run_id="r", limits=limits)
+        assert report.outcomes == {Outcome.STORED: 1}

@@ -167,6 +167,15 @@ def test_no_error_holds_a_value_whatever_the_field(
     assert "SECRET" not in str(rejection)
 
 
+def test_no_error_holds_a_key_that_is_not_of_the_contract() -> None:
+    class Nested(Record):
+        metrics: dict[str, dict[str, int]]
+
+    rejection = refused(Nested, metrics={"MARKED": {"MARKED": "x"}, "more": ["x"]})
+    assert [error.partition(": ")[0] for error in rejection.errors] == ["metrics.*.*", "metrics.*"]
+    assert "MARKED" not in str(rejection)
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [

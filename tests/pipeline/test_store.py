@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, text
 
 from queue_core import MessageConsumer, QueueChannels, RedisClient
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.outcomes import Outcome, Reason
 from queue_core.serializer import checksum, serialize
 from tests.pipeline.conftest import START, ledger, rows
@@ -93,7 +93,7 @@ def test_the_same_ids_in_another_channel_are_others(store: Store, client: RedisC
     outcomes(store, arrival("1-0", "a"))
     stream = client.keys.stream(SESSIONS)
     body = serialize(stream, {"session_id": "S", "tutor_id": "T"}, message_id="a")
-    judged = Judge(MessageConsumer(client), SESSIONS)(Entry("1-0", {b"message": body}, 2))
+    judged = Judge(MessageConsumer(client), SESSIONS)(Entry("1-0", {b"message": body}, 2, 0, Delivery.AGAIN))
     (settled,) = store.write(SESSIONS, [judged], "run-1")
     assert (settled.outcome, settled.repeated) == (Outcome.STORED, False)
     assert (store.row_count(SESSIONS), store.outcome_counts(SESSIONS)[Outcome.STORED]) == (1, 1)
@@ -134,7 +134,9 @@ def test_times_with_other_offsets_are_ordered_as_instants(
         data = {"tutor_id": "T1", "name": name}
         envelope = {"id": name, "timestamp": timestamp, "channel": stream, "data": data}
         body = orjson.dumps(envelope | {"checksum": checksum(data)})
-        return Judge(MessageConsumer(client), TUTORS)(Entry(entry_id, {b"message": body}, 2))
+        return Judge(MessageConsumer(client), TUTORS)(
+            Entry(entry_id, {b"message": body}, 2, 0, Delivery.AGAIN)
+        )
 
     later = from_elsewhere("1-0", "2026-11-07T20:00:00.000001-02:00", "later")
     earlier = from_elsewhere("2-0", "2026-11-07T23:00:00+01:00", "earlier")
@@ -180,7 +182,7 @@ def test_points_in_time_and_lists_of_a_session_read_back_equal(store: Store, cli
         "engagement": 0,
     }
     body = serialize(client.keys.stream(SESSIONS), data)
-    judged = Judge(MessageConsumer(client), SESSIONS)(Entry("1-0", {b"message": body}, 2))
+    judged = Judge(MessageConsumer(client), SESSIONS)(Entry("1-0", {b"message": body}, 2, 0, Delivery.AGAIN))
     store.write(SESSIONS, [judged], "run-1")
     (row,) = rows(store, SESSIONS)
     assert row["scheduled_start"] == datetime(2026, 11, 7, 19, tzinfo=UTC)
@@ -209,7 +211,7 @@ def test_a_ledger_row_says_what_became_of_an_entry_and_by_whom(
     store: Store, client: RedisClient, arrival: Make
 ) -> None:
     judge = Judge(MessageConsumer(client), TUTORS)
-    unreadable = judge(Entry("2-0", {b"message": b"junk"}, 3))
+    unreadable = judge(Entry("2-0", {b"message": b"junk"}, 3, delivery=Delivery.AGAIN))
     store.write(TUTORS, [arrival("1-0", "a"), unreadable, arrival("3-0", "c", minute=3, name=7)], "run-9")
     with store.engine.connect() as connection:
         found = [dict(row._mapping) for row in connection.execute(select(message_ledger))]

@@ -26,6 +26,7 @@ TABLES = [
     "book_adjustments",
     "stream_sightings",
     "letter_archive",
+    "dead_letters",
 ]
 
 

@@ -263,3 +263,14 @@ def test_an_empty_list_may_mean_that_nothing_was_readable(
     assert consumer.consume(TUTORS) == []
     assert consumer.get_pending_messages(TUTORS) == []
     assert client.redis.xlen(client.keys.dead_letter) == 1
+
+
+def test_a_read_ends_when_it_has_bytes_enough(
+    client: RedisClient, consumer: MessageConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queue_core.consumer.MOST_READ_BYTES", 100_000)
+    for _ in range(200):
+        client.redis.xadd(client.keys.stream(TUTORS), {"message": b"x" * 10_000})
+    assert len(consumer.read(TUTORS, 200)) == 50
+    assert len(consumer.read(TUTORS, 200)) == 50
+    assert len(consumer.read(TUTORS, 7)) == 7

@@ -249,3 +249,15 @@ def test_a_group_made_anew_delivers_again_and_nothing_is_moved_twice(
     assert len(letters(client)) == 1
     seen = snapshot(client, TUTORS)
     assert (seen.dead, seen.pending) == (1, 0)
+
+
+def test_a_field_given_twice_is_kept_twice(client: RedisClient, consumer: MessageConsumer) -> None:
+    stream, given = client.keys.stream(TUTORS), ["message", "first", "message", "second", "x", "1", "x", "2"]
+    client.redis.execute_command("XADD", stream, "*", *given)
+    (entry,) = consumer.read(TUTORS, 1)
+    consumer.dead_letter(TUTORS, [Letter(entry, WHY)])
+    source = "return redis.call('XRANGE', KEYS[1], '-', '+')[1][2]"
+    flat = client.redis.eval(source, 1, client.keys.dead_letter)
+    pairs = list(zip(flat[::2], flat[1::2], strict=True))
+    assert [value for name, value in pairs if name == b"message"] == [b"first", b"second"]
+    assert [value for name, value in pairs if name == b"field:x"] == [b"1", b"2"]

@@ -199,7 +199,11 @@ def test_letters_of_another_format_can_be_discarded(
     client.redis.xadd(client.keys.dead_letter, {"error": "boom", "channel": b"\xff"})
     assert letters.discard(ALL, who="ann", why="w", dry_run=False).discarded == 2
     assert len(archive.letters()) == 2
-    assert client.redis.hgetall(client.keys.dead_letter_counts) == {b"tutors": b"0"}
+    assert client.redis.hgetall(client.keys.dead_letter_counts) == {
+        b"tutors": b"0",
+        b"tutors:moved": b"1",
+        b":moved": b"1",
+    }
 
 
 def test_discarding_goes_on_after_a_stop(
@@ -284,6 +288,18 @@ def test_where_a_letter_cannot_be_removed_it_stays_and_so_does_its_archive(
     client.redis.delete(client.keys.dead_letter_counts)
     assert letters.discard(ALL, who="bob", why="b", dry_run=False).discarded == 2
     assert {kept.signature.who for kept in archive.letters()} == {"bob"}
+
+
+def test_an_edit_that_redis_cannot_do_is_refused_and_not_archived(
+    client: RedisClient, letters: DeadLetters, archive: StoreArchive
+) -> None:
+    (letter_id,) = bury(client)
+    raw = client.redis.xrange(client.keys.dead_letter)[0][1]
+    more = {b"field:%d" % number: b"v" for number in range(5_000)}
+    odd = client.redis.xadd(client.keys.dead_letter, raw | more).decode()
+    with pytest.raises(EditRefusedError, match=f"{odd} stays as it is.*too many results to unpack"):
+        letters.edit(odd, {}, who="ann", why="w")
+    assert ([letter.id for letter in letters.iterate()], archive.letters()) == ([letter_id, odd], [])
 
 
 def test_without_an_archive_nothing_is_edited_or_discarded(client: RedisClient) -> None:

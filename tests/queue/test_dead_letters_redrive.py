@@ -15,7 +15,7 @@ from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.failpoints import recorded
 from queue_core.letter import MOST_FIELDS
 from queue_core.letter_pages import PAGE_LETTERS
-from queue_core.letter_reports import RedriveReport
+from queue_core.letter_reports import NAMED_LETTERS, RedriveReport
 from queue_core.monitor import snapshot
 from tests.queue.conftest import Like, frozen, messages, tutor
 from tests.queue.letters import bury, bury_waiting, waiting
@@ -217,16 +217,49 @@ def test_where_the_entry_cannot_be_written_the_letter_stays(
     stream = client.keys.stream(TUTORS)
     client.redis.delete(stream)
     client.redis.set(stream, "not a stream")
-    with pytest.raises(QueueError, match="WRONGTYPE"):
-        letters.redrive(ALL, dry_run=False)
+    report = letters.redrive(ALL, dry_run=False)
+    assert (report.redriven, report.failed, report.left) == (0, 2, 2)
+    assert all("WRONGTYPE" in answer for answer in report.failures.values())
     client.redis.delete(stream)
     client.redis.rename(client.keys.dead_letter_counts, "aside")
     client.redis.set(client.keys.dead_letter_counts, "not a hash")
     with pytest.raises(QueueError, match="WRONGTYPE"):
-        letters.redrive(ALL, dry_run=False)
+        letters.redrive(LetterFilter(channel=TUTORS), dry_run=False)
     assert client.redis.exists(stream) == 0
     client.redis.rename("aside", client.keys.dead_letter_counts)
     assert letters.redrive(ALL, dry_run=False).redriven == 2
+
+
+def odd_letter(client: RedisClient) -> str:
+    """A letter by another program, of more fields than a script can pass on; returns its id."""
+    fields = {f"field:{number}": "v" for number in range(5_000)}
+    added = client.redis.xadd(client.keys.dead_letter, {"message": b"x", "channel": "tutors", **fields})
+    client.redis.hincrby(client.keys.dead_letter_counts, "tutors", 1)
+    return added.decode()
+
+
+def test_a_letter_that_cannot_be_put_back_stays_and_holds_up_no_other(
+    client: RedisClient, letters: DeadLetters
+) -> None:
+    bury(client, 2)
+    odd = odd_letter(client)
+    bury(client, PAGE_LETTERS + 1)
+    report = letters.redrive(ALL, dry_run=False)
+    assert (report.redriven, report.failed, report.left) == (PAGE_LETTERS + 3, 1, 1)
+    assert list(report.failures) == [odd]
+    assert "too many results to unpack" in report.failures[odd]
+    assert [letter.id for letter in letters.iterate()] == [odd]
+    assert snapshot(client, TUTORS).dead == 1
+
+
+def test_of_many_that_cannot_be_put_back_a_hundred_are_named(
+    client: RedisClient, letters: DeadLetters
+) -> None:
+    bury(client, NAMED_LETTERS + 5)
+    client.redis.delete(client.keys.stream(TUTORS))
+    client.redis.set(client.keys.stream(TUTORS), "not a stream")
+    report = letters.redrive(ALL, dry_run=False)
+    assert (report.failed, len(report.failures)) == (NAMED_LETTERS + 5, NAMED_LETTERS)
 
 
 @pytest.mark.parametrize(
@@ -279,4 +312,4 @@ def test_counts_that_were_lost_do_not_go_below_zero(client: RedisClient, letters
     bury(client, 2)
     client.redis.delete(client.keys.dead_letter_counts)
     assert letters.redrive(ALL, dry_run=False).redriven == 2
-    assert client.redis.hgetall(client.keys.dead_letter_counts) == {}
+    assert client.redis.hgetall(client.keys.dead_letter_counts) == {b"tutors:moved": b"2"}

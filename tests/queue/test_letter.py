@@ -10,14 +10,23 @@ import pytest
 
 from queue_core import QueueChannels
 from queue_core.entry import Entry
-from queue_core.letter import MOST_FIELDS, Attempt, DeadLetter, Letter, read_letter, write_letter
+from queue_core.letter import (
+    MOST_FIELDS,
+    Attempt,
+    DeadLetter,
+    Letter,
+    read_letter,
+    received_fields,
+    write_letter,
+)
 from queue_core.outcomes import Reason, Rejection
 
 AT = datetime(2026, 11, 7, 21, tzinfo=UTC)
 
 
 def written(fields: dict[bytes, bytes], rejection: Rejection, letter_id: str = "5-1") -> DeadLetter:
-    pairs = write_letter(Letter(Entry("7-0", fields, 3), rejection), "run:1", QueueChannels.TUTORS, AT)
+    entry = Entry("7-0", fields, 3)
+    pairs = received_fields(entry) + write_letter(Letter(entry, rejection), "run:1", QueueChannels.TUTORS, AT)
     raw = {
         name if isinstance(name, bytes) else name.encode(): value
         if isinstance(value, bytes)

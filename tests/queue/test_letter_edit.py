@@ -105,6 +105,15 @@ def test_what_is_no_envelope_cannot_be_edited(body: bytes) -> None:
     assert isinstance(edit(body, {"name": "y"}), str)
 
 
+def test_no_refusal_names_a_free_form_key() -> None:
+    patch = {"metrics": {"MARKED": {"MARKED Doe": 2**60}}}
+    received = BODY.replace(b'"a":1', b'"MARKED Doe":{"MARKED":9007199254740993}')
+    for found in (edit(BODY, patch), edit(BODY, {"MARKED Doe": 2**60}), edit(received, {})):
+        assert isinstance(found, str)
+        assert "*" in found
+        assert "MARKED" not in found
+
+
 @pytest.mark.parametrize("value", [float("nan"), 2**60, "\x00", "\ud800", {1: 2}, b"x"], ids=ascii)
 def test_a_patch_that_json_cannot_carry_is_refused_without_its_value(value: object) -> None:
     found = edit(BODY, {"name": value})

@@ -32,6 +32,8 @@ LETTER = read_letter(
         ({"reason": "invalid"}, {"reason": "malformed"}),
         ({"error": "field REQUIRED"}, {"error": "missing"}),
         ({"error": "GRÖSSE"}, {"error": "grosses"}),
+        ({"fault": "rating: Größe"}, {"fault": "rating: Größ"}),
+        ({"fault": "rating: Größe"}, {"fault": "name: Field required"}),
         ({"message_id": "m-1"}, {"message_id": "m"}),
         ({"ids": ("4-0", "5-1")}, {"ids": ("5-0",)}),
         ({"text": b"\xff SEC"}, {"text": b"secret"}),
@@ -53,11 +55,18 @@ def test_nothing_given_fits_everything_and_no_ids_fit_nothing() -> None:
     assert not LetterFilter(ids=()).matches(LETTER, AT)
 
 
+def test_the_largest_id_there_can_be_is_one() -> None:
+    largest = f"{2**64 - 1}-{2**64 - 1}"
+    assert LetterFilter(ids=(largest,)).ids == (largest,)
+
+
 def test_a_letter_without_a_message_holds_no_text() -> None:
     assert not LetterFilter(text=b"").matches(read_letter("1-0", {}), AT)
 
 
-@pytest.mark.parametrize("letter_id", ["", "5", "5-", "-1", "a-1", "5-1 ", "+", "1-1-1"])
+@pytest.mark.parametrize(
+    "letter_id", ["", "5", "5-", "-1", "a-1", "5-1 ", "+", "1-1-1", f"{2**64}-0", f"0-{2**64}", "\u0661-0"]
+)
 def test_what_can_be_no_id_is_refused(letter_id: str) -> None:
     with pytest.raises(ValueError, match="is not the id of a dead letter"):
         LetterFilter(ids=(letter_id,))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from queue_core.letter import DeadLetter, read_letter
+from queue_core.letter_filter import LetterFilter
 from queue_core.letter_groups import grouped
 
 START = datetime(2026, 11, 7, 21, tzinfo=UTC)
@@ -59,3 +60,32 @@ def test_letters_without_an_error_or_without_a_field_have_groups_too() -> None:
         ("", ""),
         ("", "boom"),
     ]
+
+
+def test_a_group_counts_what_can_be_redriven_and_knows_the_most_redrives() -> None:
+    fields = {b"channel": b"tutors", b"message": b"x"}
+    often = [read_letter(f"{n}-0", {**fields, b"field:redrives": str(n).encode()}) for n in (1, 3, 2)]
+    (group,) = grouped([*often, read_letter("9-0", {b"channel": b"tutors"})])
+    assert (group.count, group.redrivable, group.most_redrives) == (4, 3, 3)
+
+
+def test_a_filter_of_a_group_means_the_letters_of_that_group_alone() -> None:
+    letters = [
+        letter(1),
+        letter(2, "boom"),
+        letter(3, "boom 1"),
+        letter(4, "boom 22"),
+        letter(5, "student_ids.1: at most 5", "boom"),
+        letter(6, "student_ids.2: at most 6: really"),
+        letter(7, "student_ids.10: at most 7"),
+        letter(8, "boom", reason="x"),
+        letter(9, "a: b: 5"),
+        letter(10, "a: b: #"),
+    ]
+    groups = grouped(letters)
+    assert len(groups) == 7
+    for group in groups:
+        chosen = LetterFilter(reason=group.reason, fault=group.fault)
+        found = [one for one in letters if chosen.matches(one, START)]
+        assert len(found) == group.count, group
+        assert grouped(found) == [group]

@@ -12,7 +12,7 @@ from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER
 from queue_core.dead_letter import Letter
 from queue_core.failpoints import recorded
 from queue_core.group_health import StrayGroup
-from queue_core.maintenance import maintain
+from queue_core.maintenance import MaintenanceReport, maintain
 from queue_core.outcomes import Reason, Rejection
 from tests.conftest import wait_until
 from tests.queue.conftest import Like, tutor
@@ -191,6 +191,29 @@ def test_groups_of_others_are_reported_and_left_alone(
     MessageConsumer(client, "auditor", group="audit").read(TUTORS, 2)
     report = maintain(client, TUTORS, TOMORROW)
     assert report.stray_groups == (StrayGroup("audit", pending=2, waiting=1),)
+
+
+def test_names_that_are_no_text_are_no_hindrance(
+    client: RedisClient, publisher: MessagePublisher, like: Like
+) -> None:
+    publisher.publish(TUTORS, tutor(1))
+    stream = client.keys.stream(TUTORS)
+    client.redis.xgroup_create(stream, b"gro\xdfe", id="0")
+    client.redis.xgroup_create(stream, CONSUMER_GROUP, id="0")
+    client.redis.xgroup_createconsumer(stream, CONSUMER_GROUP, b"na\xefve")
+    client.redis.xreadgroup(CONSUMER_GROUP, b"caf\xe9", {stream: ">"})
+    hasty, removed = like(worker_max_processing_time_seconds=0.0), list[str]()
+
+    def maintained() -> MaintenanceReport | None:
+        report = maintain(hasty, TUTORS, TOMORROW)
+        removed.extend(report.consumers_removed)
+        return report if removed and report.holding else None
+
+    report = wait_until(maintained)
+    assert report is not None
+    assert removed == ["na\\xefve"]
+    assert [one.name for one in report.holding] == ["caf\\xe9"]
+    assert [one.name for one in report.stray_groups] == ["gro\\xdfe"]
     assert report.trimmed == 0
     assert len(client.redis.xinfo_groups(client.keys.stream(TUTORS))) == 2
 

@@ -40,7 +40,7 @@ def test_a_stop_ends_the_wait() -> None:
     assert 101 < clock.now < 102
 
 
-@pytest.mark.parametrize("per_second", [0, -1, float("nan")])
+@pytest.mark.parametrize("per_second", [0, -1, float("nan"), float("inf")])
 def test_a_pace_that_cannot_be_is_refused(per_second: float) -> None:
-    with pytest.raises(ValueError, match="per_second must be above 0"):
+    with pytest.raises(ValueError, match="per_second must be a finite number above 0"):
         Pace(per_second)

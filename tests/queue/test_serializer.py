@@ -355,3 +355,30 @@ def test_no_rejection_holds_a_value_of_the_message(changes: dict[str, object]) -
     result = read(envelope(**changes))
     if isinstance(result, Rejection):
         assert SECRET not in " ".join(result.errors)
+
+
+def marked(depth: int, wrong: object) -> dict[str, object]:
+    """Free-form objects, so deep in the data, whose keys nobody may see."""
+    value = wrong
+    for _ in range(depth):
+        value = {"MARKED_Doe": [{"MARKED Doe": value}]}
+    return {"metrics": {"MARKED Doe": value}}
+
+
+@pytest.mark.parametrize("depth", range(4))
+@pytest.mark.parametrize("part", ["data", "metadata"])
+def test_no_error_names_a_key_of_a_free_form_object(depth: int, part: str) -> None:
+    value = marked(depth, 2**53)
+    parts = {"data": {}, part: value}
+    with pytest.raises(InvalidMessageError) as caught:
+        serialize("s", **parts)
+    body = orjson.dumps({"id": "m", "MARKED": 1, **parts})
+    rejection = deserialize(body)
+    assert isinstance(rejection, Rejection)
+    twice = deserialize(b'{"MARKED": 1, "MARKED": 2}')
+    for words in (str(caught.value), *rejection.errors, str(twice)):
+        assert "MARKED" not in words
+    assert f"$.{part}.metrics.*" in rejection.errors[0]
+    unknown = deserialize(b'{"MARKED": {"MARKED": 9007199254740993}}')
+    assert isinstance(unknown, Rejection)
+    assert unknown.errors == ("envelope: $.*.*: integer beyond 2^53 - 1; send it as a string",)

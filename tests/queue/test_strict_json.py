@@ -107,7 +107,7 @@ def test_what_is_merely_written_unusually_is_read(text: bytes, value: object) ->
         ({"\udfff": 1}, "a key of $.x: contains a lone surrogate"),
         ({1: "x"}, "$.x: a key is int, not plain text"),
         ({Status.COMPLETED: 1}, "$.x: a key is Status, not plain text"),
-        ([0, {"y": 2**53}], "$.x.1.y: integer beyond 2^53 - 1"),
+        ([0, {"y": 2**53}], "$.x.1.*: integer beyond 2^53 - 1"),
         (Price(4.5), "$.x: Price is not a plain number; send float(...) of it"),
         (Point(1, 2), "$.x: Point is not JSON"),
         (decimal.Decimal(1), "$.x: Decimal is not JSON; send text or a number"),
@@ -124,6 +124,41 @@ def test_a_value_that_json_would_change_is_refused_with_its_path(value: object, 
     with pytest.raises(StrictJSONError) as caught:
         strict_json.check({"x": value})
     assert str(caught.value).startswith(words)
+
+
+MARK = "MARKED Doe"
+FIELDS = {"data": True, "id": False}
+
+
+@pytest.mark.parametrize(
+    ("value", "fields", "place"),
+    [
+        ({MARK: 2**53}, None, "$.*"),
+        ({"x" * 65: 2**53}, None, "$.*"),
+        ({"": 2**53}, None, "$.*"),
+        ({"x" * 64: 2**53}, None, "$." + "x" * 64),
+        ({"a.B-c_9": 2**53}, None, "$.a.B-c_9"),
+        ({"a": {"MARKED": 2**53}}, None, "$.a.*"),
+        ({"a": [{"MARKED": [0, 2**53]}]}, None, "$.a.0.*.1"),
+        ([{"MARKED": 2**53}], None, "$.0.*"),
+        ({"a": {MARK: {"x\x00": 1}}}, None, "a key of $.a.*"),
+        ({"MARKED": 2**53}, FIELDS, "$.*"),
+        ({"id": 2**53}, FIELDS, "$.id"),
+        ({"id": {"MARKED": 2**53}}, FIELDS, "$.id.*"),
+        ({"data": {"name": 2**53}}, FIELDS, "$.data.name"),
+        ({"data": {MARK: 2**53}}, FIELDS, "$.data.*"),
+        ({"data": [{"MARKED": 2**53}]}, FIELDS, "$.data.0.*"),
+        ({"data": {"metrics": {"MARKED": 2**53}}}, FIELDS, "$.data.metrics.*"),
+        ({"MARKED": {"name": 2**53}}, FIELDS, "$.*.*"),
+    ],
+    ids=ascii,
+)
+def test_only_keys_that_are_fields_are_named(
+    value: object, fields: dict[str, bool] | None, place: str
+) -> None:
+    with pytest.raises(StrictJSONError) as caught:
+        strict_json.check(value, fields=fields)
+    assert str(caught.value).startswith(f"{place}: ")
 
 
 def test_a_value_that_holds_itself_is_refused() -> None:

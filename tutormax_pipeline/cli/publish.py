@@ -12,7 +12,7 @@ import orjson
 from queue_core import Channel, MessagePublisher, RedisClient
 from queue_core.errors import InvalidMessageError, PublishError, QueueError
 from queue_core.outcomes import Message, Rejection
-from queue_core.serializer import deserialize
+from queue_core.serializer import ENVELOPE_FIELDS, deserialize
 from tutormax_pipeline.cli.channel_argument import ChannelType
 from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.cli.record_files import Line, opened, read_lines
@@ -43,7 +43,8 @@ def publish(  # noqa: PLR0917 - click passes them by name
     published, refused = 0, list[tuple[int, str]]()
     is_csv = is_csv or Path(file.removesuffix(".gz")).suffix == ".csv"
     with RedisClient(redis_settings(PipelineSettings.load())) as client, opened(file) as raw:
-        lines = read_lines(raw, record_class(channel), is_csv=is_csv)
+        fields = ENVELOPE_FIELDS if envelopes else None
+        lines = read_lines(raw, record_class(channel), is_csv=is_csv, fields=fields)
         sender = _Sender(client, channel, envelopes=envelopes, check=not no_check)
         with progress_bar(quiet=as_json) as progress:
             task = progress.add_task(f"to {channel}", total=None)

@@ -45,13 +45,20 @@ def opened(path: str) -> Iterator[io.BufferedReader]:
         yield file
 
 
-def read_lines(raw: io.BufferedReader, contract: type[Record], *, is_csv: bool) -> Iterator[Line]:
+def read_lines(
+    raw: io.BufferedReader,
+    contract: type[Record],
+    *,
+    is_csv: bool,
+    fields: strict_json.Fields | None = None,
+) -> Iterator[Line]:
     """The records of a file, one a line; gzip is recognised by its first bytes.
 
     Args:
         raw: the file.
         contract: says which CSV columns are numbers, lists and so on.
         is_csv: a header and comma-separated values, instead of one JSON object a line.
+        fields: which keys of a JSON object errors may name.
 
     Raises:
         QueueError: a gzip file that is damaged, or CSV that cannot be told apart into records.
@@ -60,18 +67,18 @@ def read_lines(raw: io.BufferedReader, contract: type[Record], *, is_csv: bool) 
     if raw.peek(2)[:2] == _GZIP_MAGIC:
         stream = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]  # is an IO[bytes]
     try:
-        yield from _csv_lines(stream, contract) if is_csv else _json_lines(stream)
+        yield from _csv_lines(stream, contract) if is_csv else _json_lines(stream, fields)
     except (EOFError, OSError, zlib.error) as error:
         raise QueueError(f"The file ends or breaks in the middle ({error}).") from None
 
 
-def _json_lines(stream: IO[bytes]) -> Iterator[Line]:
+def _json_lines(stream: IO[bytes], fields: strict_json.Fields | None) -> Iterator[Line]:
     for number, text in enumerate(stream, start=1):
         stripped = text.strip()
         if not stripped:
             continue
         try:
-            record = strict_json.loads(stripped)
+            record = strict_json.loads(stripped, fields=fields)
         except strict_json.StrictJSONError as error:
             yield Line(number, InvalidMessageError(str(error)))
             continue
@@ -98,9 +105,13 @@ def _csv_lines(stream: IO[bytes], contract: type[Record]) -> Iterator[Line]:
 
 
 def _check_header(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise QueueError(f"The header has more than one column named {', '.join(twice)}.")
+    alike = [str(column) for column, name in enumerate(names, start=1) if names.count(name) > 1]
+    if alike:
+        # Not by name: without a header these are the values of the first record.
+        raise QueueError(
+            f"The header has the same name more than once: see columns {', '.join(alike)}. "
+            "Is the first line a header?"
+        )
 
 
 def _cell(contract: type[Record], name: str, text: str) -> Any:

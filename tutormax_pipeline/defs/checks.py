@@ -19,8 +19,9 @@ def _books_balance(channel: Channel) -> dg.AssetChecksDefinition:
         name="books_balance",
         asset=channel.name,
         description="Every message ever published to this channel is accounted for, exactly once: entries "
-        "added = stored + duplicates + dead-lettered + lost + waiting + pending. When it fails, its result "
-        "says what is missing and what to do; `tutormax doctor` says the same for all channels, "
+        "added = stored + duplicates + dead-lettered + lost + waiting + pending; and every "
+        "dead letter is there, or was redriven, edited or discarded. When it fails, its result says what is "
+        "missing and what to do; `tutormax doctor` says the same for all channels, "
         "`tutormax doctor --repair` puts back what the ledger lost, and `tutormax doctor --write-off "
         f'{channel.name} --why "..."` records that a loss was dealt with.',
     )
@@ -51,6 +52,7 @@ def _metadata(books: Books) -> dict[str, Any]:
         "pruned": sum(books.pruned.values()),
         "adjustments": books.adjustments,
         "difference": books.difference,
+        "dead_letters_gone": books.letters.gone,
     }
     named = {one.check: list(one.entry_ids) for one in explain(books) if one.entry_ids}
     if named:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from sqlalchemy import Table
 
 from queue_core.channels import Channel
 from queue_core.outcomes import Outcome
@@ -72,6 +73,11 @@ def loss_warning(report: DrainReport) -> str:
 
 def column_schema(channel: Channel) -> dg.TableSchema:
     """The columns of a channel's table, with their meaning."""
+    return table_schema(record_table(channel))
+
+
+def table_schema(table: Table) -> dg.TableSchema:
+    """The columns of a table, with their meaning."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -82,6 +88,6 @@ def column_schema(channel: Channel) -> dg.TableSchema:
                     nullable=bool(column.nullable), unique=bool(column.primary_key)
                 ),
             )
-            for column in record_table(channel).columns
+            for column in table.columns
         ]
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from queue_core import QueueError
-from tutormax_pipeline.defs.lanes import MAX_RUNTIME_SECONDS
+from tutormax_pipeline.defs.lanes import MAINTENANCE_LANE, run_tags
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.maintenance import ChannelMaintenance, maintain_all
 from tutormax_pipeline.settings import PipelineSettings
@@ -66,7 +66,8 @@ def _table(done: Sequence[ChannelMaintenance]) -> dg.TableMetadataValue:
 @dg.job(
     description="Keep queues and ledger small: trim what is processed and old, sweep up, prune. Touches "
     "nothing that is not processed; may run beside drains.",
-    tags={"dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+    # Run again should it fail or its process die: it is safe to repeat, and its next turn is a day away.
+    tags={**run_tags(MAINTENANCE_LANE), "dagster/max_retries": "2"},
     executor_def=dg.in_process_executor,
 )
 def maintain_queues() -> None:

@@ -7,7 +7,10 @@ from pydantic import Field
 
 from queue_core import QueueChannels, QueueError
 from queue_core.reclaim import ReclaimReport, reclaim
-from tutormax_pipeline.defs.resources import QueueResource
+from tutormax_pipeline.defs.lanes import reclaim_tags
+from tutormax_pipeline.defs.resources import QueueResource, StoreResource
+from tutormax_pipeline.losses import record_losses
+from tutormax_pipeline.store import StoreError
 
 Row = dict[str, str | int | float | bool | None]
 
@@ -33,17 +36,20 @@ class ReclaimConfig(dg.Config):
     out=dg.Out(list, description="One row for each consumer that held something."),
     tags={"kind": "redis"},
 )
-def reclaim_op(context: dg.OpExecutionContext, config: ReclaimConfig, queue: QueueResource) -> list[Row]:
+def reclaim_op(
+    context: dg.OpExecutionContext, config: ReclaimConfig, queue: QueueResource, store: StoreResource
+) -> list[Row]:
     """Returns channel, consumer, entries given back, entries lost, oldest in seconds, most deliveries."""
     channels = [QueueChannels.find(name) for name in config.channels] or list(QueueChannels.all())
     idle_ms = None if config.min_idle_seconds is None else int(config.min_idle_seconds * 1000)
     try:
-        with queue.connect() as client:
-            reports = [
-                reclaim(client, channel, min_idle_ms=idle_ms, consumer=config.consumer)
-                for channel in channels
-            ]
-    except QueueError as error:
+        with queue.connect() as client, store.open() as tables:
+            reports = []
+            for channel in channels:
+                report = reclaim(client, channel, min_idle_ms=idle_ms, consumer=config.consumer)
+                record_losses(client, tables, channel, report.lost, context.run_id)
+                reports.append(report)
+    except (QueueError, StoreError) as error:
         raise dg.Failure(description=str(error)) from error
     rows = [row for report in reports for row in _rows(report)]
     context.log.info(_summary(reports))
@@ -68,6 +74,7 @@ def reclaim_op(context: dg.OpExecutionContext, config: ReclaimConfig, queue: Que
     description="Give back what consumers hold and no longer work on, so that the next drain takes it at "
     "once. The sensors start that drain by themselves.\n\nUse it when messages stay pending: with "
     "`min_idle_seconds` lower than usual when you know that nobody works on them.",
+    tags=reclaim_tags(),
     executor_def=dg.in_process_executor,
 )
 def reclaim_pending() -> None:
@@ -75,12 +82,12 @@ def reclaim_pending() -> None:
     reclaim_op()
 
 
-_LOST = "%d pending entries of %s were deleted from the stream. The next drain records the loss."
+_LOST = "%d pending entries of %s were deleted from the stream by somebody. The ledger has them as lost."
 _COLUMNS = [
     dg.TableColumn("channel", "string"),
     dg.TableColumn("consumer", "string", description="Who held them."),
     dg.TableColumn("given_back", "int", description="The next drain takes them."),
-    dg.TableColumn("lost", "int", description="Deleted from the stream; the next drain records the loss."),
+    dg.TableColumn("lost", "int", description="Deleted from the stream by somebody; recorded in the ledger."),
     dg.TableColumn("oldest_seconds", "float", description="Longest time since a delivery."),
     dg.TableColumn("most_deliveries", "int"),
 ]

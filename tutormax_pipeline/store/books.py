@@ -41,6 +41,9 @@ class LedgerFigures:
         adjustments: sum of the adjustments.
         adjustments_made: their number.
         lost_unacknowledged: entries recorded as lost since the last adjustment.
+        unburied: of the entries settled as dead-lettered, those still pending: their letter is to be written.
+        letter_adjustments: sum of the adjustments of the dead letters.
+        letter_adjustments_made: their number.
     """
 
     settled: dict[Outcome, int]
@@ -51,14 +54,17 @@ class LedgerFigures:
     adjustments: int
     adjustments_made: int
     lost_unacknowledged: int
+    unburied: int
+    letter_adjustments: int
+    letter_adjustments_made: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A stream as a look at the books found it.
+    """A channel's stream, or its dead letters, as a look at the books found them.
 
     Attributes:
-        added: entries it had ever had.
+        added: entries the stream had ever had; of the dead letters, those ever moved on.
         horizon: entries added later have larger ids.
         seen_at: when, UTC.
     """
@@ -66,6 +72,11 @@ class Sighting:
     added: int
     horizon: EntryId
     seen_at: datetime
+
+
+def letter_account(channel: Channel) -> str:
+    """Under which the sightings and adjustments of a channel's dead letters are kept."""
+    return f"{channel.name}:dead_letter"
 
 
 def figures(store: Store, census: Census, since: EntryId) -> LedgerFigures:
@@ -92,6 +103,9 @@ def figures(store: Store, census: Census, since: EntryId) -> LedgerFigures:
         adjustments=single["adjusted"][0],
         adjustments_made=single["adjusted"][1],
         lost_unacknowledged=single["lost"][0],
+        unburied=single["unburied"][0],
+        letter_adjustments=single["letters_adjusted"][0],
+        letter_adjustments_made=single["letters_adjusted"][1],
     )
 
 
@@ -101,17 +115,17 @@ def not_in_ledger(store: Store, channel: Channel, entry_ids: Sequence[str]) -> l
     return [entry_id for (entry_id,) in _rows(store, select(given.c.value).where(~_recorded(channel, given)))]
 
 
-def sighting(store: Store, channel: Channel) -> Sighting | None:
-    """What the last look found; None before the first one."""
+def sighting(store: Store, account: Channel | str) -> Sighting | None:
+    """What the last look found of a channel, or of its :func:`letter_account`; None before the first one."""
     seen = stream_sightings.c
-    query = select(seen.entries_added, seen.last_entry_id, seen.seen_at).where(seen.channel == channel.name)
+    query = select(seen.entries_added, seen.last_entry_id, seen.seen_at).where(seen.channel == str(account))
     for added, horizon, seen_at in _rows(store, query):
         return Sighting(added, EntryId.parse(horizon), seen_at)
     return None
 
 
-def remember(store: Store, channel: Channel, seen: Sighting) -> None:
-    """Keep what a look found, for the next one.
+def remember(store: Store, account: Channel | str, seen: Sighting) -> None:
+    """Keep what a look found of a channel, or of its :func:`letter_account`, for the next one.
 
     Raises:
         StoreUnavailableError: the database is away.
@@ -121,14 +135,14 @@ def remember(store: Store, channel: Channel, seen: Sighting) -> None:
         "last_entry_id": str(seen.horizon),
         "seen_at": seen.seen_at,
     }
-    statement = upsert(stream_sightings).values(channel=channel.name, **values)
+    statement = upsert(stream_sightings).values(channel=str(account), **values)
     with store_errors(store.address), around("remember_sighting"), _writing(store) as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["channel"], set_=values))
 
 
 def adjust(
     store: Store,
-    channel: Channel,
+    account: Channel | str,
     entries: int,
     *,
     who: str,
@@ -140,8 +154,9 @@ def adjust(
 
     Args:
         store: the store.
-        channel: the channel.
-        entries: added to the entries that the stream ever had; 0 acknowledges recorded losses.
+        account: the channel, or its :func:`letter_account`.
+        entries: added to the entries that the stream ever had, or to its dead letters; 0 acknowledges
+            recorded losses.
         who: who answers for it.
         why: why it is right.
         recorded_at: now.
@@ -151,9 +166,9 @@ def adjust(
         Whether it was recorded; if not, look again.
     """
     table = book_adjustments
-    made = select(func.count()).where(table.c.channel == channel.name).scalar_subquery()
+    made = select(func.count()).where(table.c.channel == str(account)).scalar_subquery()
     row = select(
-        literal(channel.name),
+        literal(str(account)),
         literal(entries),
         literal(why),
         literal(who),
@@ -186,9 +201,15 @@ def _figures(census: Census, since: EntryId) -> Any:
         select(literal("pending"), literal(""), func.count(), _newer(given.c.value, since)).where(
             is_before(given.c.value, before), ~_recorded(channel, given)
         ),
-        select(
-            literal("adjusted"), literal(""), func.coalesce(func.sum(adjusted.entries), 0), func.count()
-        ).where(adjusted.channel == name),
+        select(literal("unburied"), literal(""), func.count(), literal(0)).where(
+            is_before(given.c.value, before), _recorded(channel, given, Outcome.DEAD_LETTERED)
+        ),
+        *(
+            select(
+                literal(part), literal(""), func.coalesce(func.sum(adjusted.entries), 0), func.count()
+            ).where(adjusted.channel == account)
+            for part, account in (("adjusted", name), ("letters_adjusted", letter_account(channel)))
+        ),
         select(literal("lost"), literal(""), func.count(), literal(0)).where(
             ledger.channel == name,
             ledger.outcome == Outcome.LOST.value,
@@ -205,11 +226,12 @@ def _given(entry_ids: Sequence[str]) -> Any:
     return func.json_each(orjson.dumps(list(entry_ids)).decode()).table_valued(column("value", Text))
 
 
-def _recorded(channel: Channel, given: Any) -> Any:
+def _recorded(channel: Channel, given: Any, *outcomes: Outcome) -> Any:
     ledger = message_ledger.c
+    wanted = [ledger.outcome.in_([one.value for one in outcomes])] if outcomes else []
     return (
         select(literal(1))
-        .where(ledger.channel == channel.name, ledger.entry_id == given.c.value)
+        .where(ledger.channel == channel.name, ledger.entry_id == given.c.value, *wanted)
         .correlate(given)
         .exists()
     )

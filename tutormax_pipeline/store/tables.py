@@ -127,6 +127,23 @@ letter_archive = Table(
     Column("archived_at", UtcDateTime, nullable=False),
 )
 
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("letter_id", Text, primary_key=True, comment="The letter in the dead letter stream."),
+    Column("channel", Text, nullable=False, comment="Where its message came from."),
+    Column("entry_id", Text, nullable=False, comment="Its entry in the channel's stream."),
+    Column("message_id", Text, comment="The envelope's id; empty where it could not be read."),
+    Column("reason", Text, nullable=False, comment="Why it is a dead letter."),
+    Column("field", Text, nullable=False, comment="What its first error names; * in place of an index."),
+    Column("error", Text, nullable=False, comment="What its first error says."),
+    Column("deliveries", BigInteger, nullable=False, comment="How often it was delivered."),
+    Column("redrives", BigInteger, nullable=False, comment="How often it was redriven before."),
+    Column("failed_at", UtcDateTime, nullable=False, comment="When it was given up, UTC."),
+    Column("taken_at", UtcDateTime, nullable=False, comment="When stock was taken, UTC."),
+    comment="The dead letters that were there when stock was last taken; nothing of their messages.",
+)
+
 
 @cache
 def record_table(channel: Channel) -> Table:

@@ -31,6 +31,16 @@ class LetterIdType(click.ParamType[str]):
 
 _REASONS = [one.value for one in Reason]
 
+_GIVEN_AS_THEY_ARE = (
+    "channel",
+    "reason",
+    "error",
+    "fault",
+    "message_id",
+    "older_than_seconds",
+    "newer_than_seconds",
+)
+
 _OPTIONS = (
     click.option("--channel", type=ChannelType(), help="Those of this channel."),
     click.option(
@@ -40,6 +50,9 @@ _OPTIONS = (
         help=f"Those that failed so: {', '.join(_REASONS)}.",
     ),
     click.option("--error", help="Those with this text in an error."),
+    click.option(
+        "--fault", help="Those whose first error is this one, with # for any number and * for any place."
+    ),
     click.option("--message-id", help="Those whose message has this id."),
     click.option("--id", "ids", multiple=True, type=LetterIdType(), help="This letter; may be repeated."),
     click.option("--text", help="Those with this text in their message."),
@@ -55,7 +68,15 @@ def choosing_letters(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_filter(ids: tuple[str, ...], text: str | None, **options: Any) -> None:
-        names = ("channel", "reason", "error", "message_id", "older_than_seconds", "newer_than_seconds")
+        names = (
+            "channel",
+            "reason",
+            "error",
+            "fault",
+            "message_id",
+            "older_than_seconds",
+            "newer_than_seconds",
+        )
         given = {name: options.pop(name) for name in names}
         # As bytes, since a message need not be text.
         wanted = None if text is None else os.fsencode(text)

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from tutormax_pipeline.cli.text import TextType
+
 
 def doing_it(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command ``--yes``, without which it changes nothing, and ``--dry-run``, which says so."""
@@ -32,4 +34,7 @@ def saying_why(command: Callable[..., None]) -> Callable[..., None]:
             raise click.BadParameter("say the reason")
         return why
 
-    return click.option("--why", required=True, callback=said, help="The reason, for the archive.")(command)
+    option = click.option(
+        "--why", required=True, type=TextType(), callback=said, help="The reason, for the archive."
+    )
+    return option(command)

@@ -10,7 +10,8 @@ import click
 from queue_core import strict_json
 from tutormax_pipeline.cli.dlq.choosing import LetterIdType
 from tutormax_pipeline.cli.dlq.confirming import doing_it, saying_why
-from tutormax_pipeline.cli.dlq.opening import login_name, opened_letters
+from tutormax_pipeline.cli.dlq.opening import opened_letters
+from tutormax_pipeline.cli.login_name import login_name
 
 
 @click.command(short_help="Mend a message and publish it again.")

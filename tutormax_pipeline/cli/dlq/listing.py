@@ -16,7 +16,7 @@ from queue_core.letter_filter import LetterFilter
 from tutormax_pipeline.cli.age import age
 from tutormax_pipeline.cli.dlq.choosing import choosing_letters
 from tutormax_pipeline.cli.dlq.opening import opened_letters
-from tutormax_pipeline.cli.dlq.printable import one_line
+from tutormax_pipeline.cli.printable import one_line
 
 
 @click.command("list")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -25,11 +23,3 @@ def opened_letters(*, archived: bool = False) -> Iterator[DeadLetters]:
             timeout = settings.store_timeout_seconds
             store = stack.enter_context(Store.open(settings.store_address, timeout_seconds=timeout))
         yield dead_letters(client, store)
-
-
-def login_name() -> str:
-    """Who gives the command; the number of the user where the system knows no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

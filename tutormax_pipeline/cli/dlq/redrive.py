@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict
 
@@ -19,10 +20,24 @@ from tutormax_pipeline.cli.progress import progress_bar
 from tutormax_pipeline.stopping import stop_on_signals
 
 
+class RateType(click.FloatRange):
+    """So many a second: a finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse nan and inf, which are numbers to Python."""
+        rate = float(super().convert(value, param, ctx))  # type: ignore[arg-type]  # its stub leaves out text
+        if not math.isfinite(rate):
+            self.fail(f"{value} is no rate; leave --rate out to go as fast as can be", param, ctx)
+        return rate
+
+
 @click.command(short_help="Publish messages again.")
 @choosing_letters
 @click.option("--limit", type=click.IntRange(1), help="Redrive at most as many.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Redrive as many a second.")
+@click.option("--rate", type=RateType(), help="Redrive as many a second.")
 @click.option(
     "--max-redrives",
     type=click.IntRange(1),
@@ -47,7 +62,7 @@ def redrive(  # noqa: PLR0917 - click passes them by name
         click.echo(orjson.dumps(asdict(report)).decode())
     else:
         _tell(report, max_redrives)
-    sys.exit(1 if report.stopped or report.full else 0)
+    sys.exit(1 if report.stopped or report.full or report.failed else 0)
 
 
 def _redrive(
@@ -106,7 +121,21 @@ def _tell(report: RedriveReport, max_redrives: int) -> None:
             f"Drain it ('tutormax drain {channel}'), then give the same command again.",
             err=True,
         )
+    if report.failed:
+        _tell_failures(report)
     if report.stopped:
         click.echo("Stopped as asked. The same command goes on.", err=True)
     if report.dry_run and report.redriven:
         click.echo("Nothing was changed: --yes does it.")
+
+
+def _tell_failures(report: RedriveReport) -> None:
+    click.echo(
+        f"{report.failed:,} could not be put back, and stay. Look at each with 'tutormax dlq show ID', or "
+        "discard it ('tutormax dlq discard --id ID') and publish its record anew:",
+        err=True,
+    )
+    for letter_id, answer in report.failures.items():
+        click.echo(f"  {letter_id}: {answer}", err=True)
+    if report.failed > len(report.failures):
+        click.echo(f"  ... and {report.failed - len(report.failures):,} more.", err=True)

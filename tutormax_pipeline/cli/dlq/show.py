@@ -14,7 +14,7 @@ from queue_core.letter import DeadLetter
 from tutormax_pipeline.cli.dlq.choosing import LetterIdType
 from tutormax_pipeline.cli.dlq.listing import as_dict
 from tutormax_pipeline.cli.dlq.opening import opened_letters
-from tutormax_pipeline.cli.dlq.printable import one_line, printable
+from tutormax_pipeline.cli.printable import one_line, printable
 
 
 @click.command(short_help="Show a dead letter whole.")
