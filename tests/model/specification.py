@@ -86,6 +86,7 @@ class Model:
 
     def given_back_unprocessed(self, seen: Seen) -> None:
         """A drain had some in hand when it met with trouble that is not theirs: nothing is counted."""
+        self.swept(seen)
         for one in self.available():
             taken = one.id in seen.pending if one.place is Place.WAITING else one.id not in seen.retry
             if not taken:
@@ -99,7 +100,6 @@ class Model:
             if one.in_stream:
                 one.holder, one.stale = RELEASED_CONSUMER, True
                 one.failures = one.attempts
-        self.swept(seen)
 
     def time_for_retries(self) -> None:
         for one in self.items.values():
