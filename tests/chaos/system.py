@@ -102,6 +102,12 @@ class System:
         self._order = itertools.count()
 
     @property
+    def has_stored_each_channel(self) -> bool:
+        """Whether the ledger has something of every channel."""
+        with Store.open(self.store_url) as store:
+            return all(any(store.outcome_counts(channel).values()) for channel in QueueChannels.all())
+
+    @property
     def store_url(self) -> str:
         """Address of the store."""
         return f"sqlite:///{self.folder}/store/store.db"

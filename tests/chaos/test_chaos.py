@@ -47,7 +47,7 @@ def test_a_group_that_is_destroyed_again_and_again_costs_nothing(tmp_path: Path)
 @pytest.mark.timeout(240)
 def test_after_a_flushall_what_is_stored_is_right_and_the_books_raise_an_alarm(tmp_path: Path) -> None:
     options = Options(
-        messages=9_000, seconds=2, faults=("flushall", "kill_drain", "kill_server"), tick_seconds=0.2
+        faults=("flushall", "kill_drain", "kill_server"), tick_seconds=0.3, turns=14, per_second=1_500
     )
     result = run(options, tmp_path)
     assert_passed(result)

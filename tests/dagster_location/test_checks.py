@@ -71,6 +71,19 @@ def test_a_loss_fails_the_check_and_not_the_run(
     assert MARK not in "".join(entry.to_json() for entry in instance.all_logs(result.run_id))
 
 
+def test_dead_letters_that_are_gone_fail_the_check(
+    client: RedisClient, resources: Resources, instance: dg.DagsterInstance
+) -> None:
+    for _ in range(2):
+        client.redis.xadd(client.keys.stream(TUTORS), {"message": MARK})
+    assert evaluation(run_drain(instance, resources)).passed
+    client.redis.xtrim(client.keys.dead_letter, maxlen=0, approximate=False)
+    found = evaluation(check_by_hand(instance, resources))
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert (found.description or "").startswith("2 dead letters gone since ")
+    assert found.metadata["dead_letters_gone"].value == 2
+
+
 def test_it_runs_by_hand_without_draining(
     client: RedisClient, publisher: MessagePublisher, resources: Resources, instance: dg.DagsterInstance
 ) -> None:

@@ -76,6 +76,7 @@ def publish_everything(client: RedisClient, publisher: MessagePublisher) -> None
             {"session_id": f"S{n}", "tutor_id": "T0", "notes": MARK, "outcome": MARK, "status": "completed"}
         )
         publisher.publish_feedback({"feedback_id": f"F{n}", "tutor_id": "T0", "rating": 4, "comment": MARK})
+    publisher.publish_tutor_data({"tutor_id": "T0", **person, "qualifications": [MARK]}, message_id="traced")
     publisher.publish_tutor_data({"tutor_id": POISON, **person})
     publisher.publish_tutor_data({"tutor_id": REFUSED, **person})
     publisher.publish(TUTORS, {"tutor_id": "T9", **person, "rating": MARK, "active": MARK})
@@ -108,12 +109,16 @@ def run_job(
     )
 
 
+#: What a job cannot do without.
+_CONFIG = {"trace_message": {"ops": {"trace": {"config": {"message_id": "traced"}}}}}
+
+
 def everything_that_runs(instance: dg.DagsterInstance, resources: Resources) -> None:
     """Every job of the code location, as it is when nothing is configured, and every asset and check."""
     names = [job.name for job in defs.get_repository_def().get_all_jobs() if not job.name.startswith("__")]
     assert "drain_all" in names
     for name in ["drain_all", *names, "__ASSET_JOB"]:
-        assert run_job(name, instance, resources).success, name
+        assert run_job(name, instance, resources, _CONFIG.get(name)).success, name
 
 
 def traces(instance: dg.DagsterInstance, folder: Path) -> dict[str, str]:

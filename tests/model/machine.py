@@ -284,6 +284,7 @@ class Pipeline(System):
         assert not found.rewound
         assert found.unrecorded == ()
         assert found.difference == self.model.unaccounted()
+        assert found.letters.balanced
         deleted = {
             one.id for one in self.model.at(Place.PENDING) if not one.in_stream and one.outcome is None
         }

@@ -36,6 +36,7 @@ _GROUP_COLUMNS = [
     deps=[queue_key(channel) for channel in QueueChannels.all()],
     kinds={"redis", "table"},
     owners=OWNERS,
+    tags={"refreshed": "automatically"},
     code_version="1",
     description="The messages that could not be stored, and why: one row for each, nothing of what is in "
     "them. **Materialize** takes stock anew; `dead_letter_sensor` does so whenever letters came or went.\n\n"

@@ -18,7 +18,7 @@ _PATIENCE = 2
 
 @dg.sensor(
     name="stale_pending_sensor",
-    job=reclaim_pending,
+    job_name=reclaim_pending.name,
     minimum_interval_seconds=_TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches `reclaim_pending` for what a run that has ended still holds, at once; and for what "
