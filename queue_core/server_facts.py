@@ -17,10 +17,10 @@ from queue_core.client import RedisClient
 #: Every command that this library and its scripts send. Probed by name: versions tell little, since
 #: Valkey and the clouds have their own.
 COMMANDS = (
-    "DEL", "EVAL", "EVALSHA", "EXEC", "EXISTS", "HDEL", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HSET", "INFO",
-    "MULTI", "PING", "SCRIPT", "TIME", "XACK", "XADD", "XCLAIM", "XDEL", "XGROUP", "XINFO", "XLEN", "XPENDING", "XRANGE",
-    "XREADGROUP", "XREVRANGE", "XTRIM", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM",
-    "ZREMRANGEBYSCORE", "ZSCORE",
+    "DEL", "EVAL", "EVALSHA", "EXEC", "EXISTS", "HDEL", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HSET",
+    "INFO", "MULTI", "PING", "SCRIPT", "TIME", "XACK", "XADD", "XCLAIM", "XDEL", "XGROUP", "XINFO", "XLEN",
+    "XPENDING", "XRANGE", "XREADGROUP", "XREVRANGE", "XTRIM", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE",
+    "ZREM", "ZREMRANGEBYSCORE", "ZSCORE",
 )  # fmt: skip
 
 #: Settings that matter to a queue.
