@@ -109,9 +109,11 @@ def entries_of_script(
     reply: Iterable[tuple[bytes, Sequence[bytes]]], delivery: Delivery = Delivery.FIRST
 ) -> list[Entry]:
     """Entries, their delivery counted for the first time, of a script's reply."""
-    return [Entry(entry_id.decode(), fields_of(flat), delivery=delivery) for entry_id, flat in reply]
+    return [Entry(entry_id.decode(), fields_of(flat), 1, 0, delivery) for entry_id, flat in reply]
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     """Fields and values out of the flat list in which a script gives them."""
+    if len(flat) == 2:
+        return {flat[0]: flat[1]}
     return dict(zip(flat[::2], flat[1::2], strict=True))

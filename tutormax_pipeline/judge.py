@@ -27,14 +27,14 @@ class Judge:
 
     def __call__(self, entry: Entry) -> Arrival:
         """Decode, verify and validate; never raises for what a message holds."""
-        if entry.delivery is Delivery.DELETED:
-            return Arrival(entry, None, None)
-        if entry.delivery is Delivery.WITHHELD or self._is_deadly(entry):
-            return Arrival(entry, None, None, crash_loop(entry))
+        first = entry.delivery is Delivery.FIRST
+        if not first and (unread := self._settled_unread(entry)):
+            return unread
         message = deserialize(entry.body, channel=self._stream, max_bytes=self._max_bytes)
         if isinstance(message, Rejection):
             return Arrival(entry, None, None, message)
-        if self._expired(entry, message):
+        # What was taken in hand once does not expire.
+        if first and self._expired(entry, message):
             words = ("message: outlived its time to live unread",)
             rejection = Rejection(Reason.EXPIRED, words, message.id, message.published_at)
             return Arrival(entry, None, None, rejection)
@@ -43,15 +43,16 @@ class Judge:
             return Arrival(entry, None, None, record)
         return Arrival(entry, message, record)
 
-    def _is_deadly(self, entry: Entry) -> bool:
-        # One that was not withheld for it: it has too many fields.
-        return entry.deliveries > 1 and ended_without_outcome(entry) >= self._most_deliveries
+    def _settled_unread(self, entry: Entry) -> Arrival | None:
+        if entry.delivery is Delivery.DELETED:
+            return Arrival(entry, None, None)
+        # One with too many fields is not withheld, however often it was delivered.
+        if entry.delivery is Delivery.WITHHELD or ended_without_outcome(entry) >= self._most_deliveries:
+            return Arrival(entry, None, None, crash_loop(entry))
+        return None
 
     def _expired(self, entry: Entry, message: Message) -> bool:
-        # Counted from the entry's arrival in the stream, so that a redriven letter has its time anew;
-        # and only at the first delivery: what was taken in hand does not expire.
-        if entry.delivery is not Delivery.FIRST:
-            return False
+        # Counted from the entry's arrival in the stream, so that a redriven letter has its time anew.
         ttl_seconds = message.metadata.get("ttl_seconds") if message.metadata else None
         if not isinstance(ttl_seconds, (int, float)) or isinstance(ttl_seconds, bool):
             ttl_seconds = self._ttl_seconds

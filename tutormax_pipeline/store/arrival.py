@@ -60,12 +60,15 @@ class Known:
 def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
     """Decide the final state of each entry of a batch, in order."""
     settlements = []
-    entries, stored = dict(known.entries), set(known.stored)
+    recorded_before, stored = known.entries, set(known.stored)
+    settled_now: dict[str, Settlement] = {}
     for arrival in arrivals:
         rejection = arrival.rejection
-        recorded = entries.get(arrival.entry.id)
-        if recorded is not None:
-            settlement = _repeat(arrival, recorded)
+        entry_id = arrival.entry.id
+        if entry_id in recorded_before:
+            settlement = _repeat(arrival, recorded_before[entry_id])
+        elif entry_id in settled_now:
+            settlement = _repeat(arrival, _record(settled_now[entry_id]))
         elif rejection is not None:
             settlement = Settlement(arrival, Outcome.DEAD_LETTERED, rejection)
         elif arrival.message is None:
@@ -75,7 +78,7 @@ def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
         else:
             stored.add(arrival.message.id)
             settlement = Settlement(arrival, Outcome.STORED)
-        entries[arrival.entry.id] = _record(settlement)
+        settled_now[entry_id] = settlement
         settlements.append(settlement)
     return settlements
 
