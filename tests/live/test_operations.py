@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import dagster as dg
+import psutil
 import pytest
 
 from tests.conftest import wait_until
@@ -73,16 +76,29 @@ def test_a_second_drain_of_a_lane_waits_for_the_first_and_the_button_runs_beside
 
 
 def test_a_run_that_is_marked_failed_while_it_works_does_no_harm(live: LiveInstance) -> None:
-    zombie, before = drain_in_the_middle(live)
+    zombie, _ = drain_in_the_middle(live)
     with dg.DagsterInstance.from_config(str(live.home / "dagster")) as dagster:
         run = dagster.get_run_by_id(zombie)
         assert run is not None
         dagster.report_run_failed(run, "Marked as failed by the test.")
-        marked_at = live.stored_by(zombie)
-    wait_until(lambda: live.stored() == live.published, SOON_SECONDS, "all of them")
-    # Both worked: the one thought dead went on, and another had been started in its place.
+        text = "\n".join(event.message for event in dagster.all_logs(zombie))
+    found = re.search(r"Executing steps in process \(pid: (\d+)\)", text)
+    assert found is not None
+    process = psutil.Process(int(found[1]))
+    marked_at = live.stored_by(zombie)
+
+    successor = live.launch("drain_sessions", linger_seconds=60, batch_size=SMALL_BATCH)
+    live.wait_for(successor, "STARTED")
+    assert process.is_running()
+    live.publish(5_000)
+    wait_until(lambda: live.stored() == live.published, SOON_SECONDS, "what the two share")
     assert live.stored_by(zombie) > marked_at
-    assert live.stored_by(zombie) < live.published - before
+    assert live.stored_by(successor) > 0
+
+    process.terminate()
+    process.wait(30)
+    live.terminate(successor)
+    live.wait_for(successor, "CANCELED")
     live.assert_all_stored_once()
 
 
