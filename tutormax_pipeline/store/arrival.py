@@ -60,10 +60,13 @@ class Known:
 def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
     """Decide the final state of each entry of a batch, in order."""
     settlements = []
-    entries, stored = dict(known.entries), set(known.stored)
+    before: dict[str, Settlement] = {}
+    stored = set(known.stored)
     for arrival in arrivals:
-        rejection = arrival.rejection
-        recorded = entries.get(arrival.entry.id)
+        rejection, entry_id = arrival.rejection, arrival.entry.id
+        earlier = before.get(entry_id)
+        # Made where it is needed: hardly ever, and making one for every entry takes a third of this loop.
+        recorded = known.entries.get(entry_id) if earlier is None else _record(earlier)
         if recorded is not None:
             settlement = _repeat(arrival, recorded)
         elif rejection is not None:
@@ -75,7 +78,7 @@ def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
         else:
             stored.add(arrival.message.id)
             settlement = Settlement(arrival, Outcome.STORED)
-        entries[arrival.entry.id] = _record(settlement)
+        before[entry_id] = settlement
         settlements.append(settlement)
     return settlements
 
