@@ -114,4 +114,5 @@ def entries_of_script(
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     """Fields and values out of the flat list in which a script gives them."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    turns = iter(flat)
+    return dict(zip(turns, turns, strict=True))
