@@ -61,6 +61,7 @@ def settle(arrivals: Sequence[Arrival], known: Known) -> list[Settlement]:
     """Decide the final state of each entry of a batch, in order."""
     settlements = []
     recorded_before, stored = known.entries, set(known.stored)
+    # Made into what is recorded where it is needed: hardly ever.
     settled_now: dict[str, Settlement] = {}
     for arrival in arrivals:
         rejection = arrival.rejection
