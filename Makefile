@@ -7,10 +7,10 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos model lint format lock bench day clean
+.PHONY: help setup up test chaos model lint format lock bench day screenshots clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # Two stamps say what .venv holds, each written only when its step is complete, so that
 # a step which was interrupted is done again. The first step starts from an empty .venv:
@@ -66,6 +66,9 @@ bench: setup ## measure draining
 
 day: setup ## simulate a day of 3,000 messages, and measure what its runs and looks cost
 	$(BIN)/python -m benchmarks.day $(ARGS)
+
+screenshots: setup ## take the pictures of docs/operations.md anew, with Debian's chromium (a few minutes)
+	$(BIN)/python -m tests.ui.screenshots
 
 clean: ## remove .venv, caches and build products; never the data in .tutormax
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

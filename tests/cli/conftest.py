@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from click.testing import CliRunner
 
 from queue_core import RedisClient
 from queue_core.embedded import EmbeddedServer
+from tests.instance import COMMAND
 from tutormax_pipeline.cli import main
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
 Raw = Callable[..., bytes]
-
-COMMAND = [sys.executable, "-c", "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"]
 
 
 @pytest.fixture

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import socket
-import sqlite3
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import dagster as dg
-import orjson
 import psutil
 import pytest
 
-from queue_core import MessagePublisher, RedisClient
-from tests.cli.conftest import COMMAND
+from queue_core import MessagePublisher
 from tests.conftest import wait_until
-from tutormax_pipeline.settings import PipelineSettings, redis_settings
+from tests.instance import Instance, running_instance
 
 SAMPLE = Path(__file__).parents[2] / "tutormax_pipeline" / "sample"
-TABLES = ("tutors", "sessions", "feedback", "message_ledger")
-RUNS = """query ($status: RunStatus!, $job: String) {
-  runsOrError(filter: {statuses: [$status], pipelineName: $job}) { ... on Runs { results { id } } }
-}"""
 TERMINATE = "mutation ($ids: [String!]!) { terminateRuns(runIds: $ids) { __typename } }"
-#: The screen is to be there within 110 s on a slow machine, the sample as rows within 30 s more.
-UP_SECONDS = 110
+#: The sample is to be rows within 30 s on a slow machine.
 ROWS_SECONDS = 30
 #: What is published while a run lingers is stored "well under a second" later.
 LINGERING_SECONDS = 0.8
@@ -39,74 +26,10 @@ LINGERING_SECONDS = 0.8
 pytestmark = pytest.mark.timeout(240)
 
 
-class Instance:
-    """A ``tutormax up`` in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.home = folder, folder / "home"
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.output = folder / "output"
-        self.environment = {**os.environ, "TUTORMAX_HOME": str(self.home)}
-        command = [*COMMAND, "up", "--port", str(self.port)]
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=self.environment, stdout=output, stderr=output
-            )
-
-    def run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*COMMAND, *arguments], cwd=self.folder, env=self.environment, capture_output=True, check=True
-        )
-        return done.stdout.decode()
-
-    def counts(self) -> list[int]:
-        with closing(sqlite3.connect(self.home / "tutormax.db")) as database:
-            return [database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES]
-
-    def outcomes(self) -> dict[str, int]:
-        with closing(sqlite3.connect(self.home / "tutormax.db")) as database:
-            return dict(database.execute("SELECT outcome, count(*) FROM message_ledger GROUP BY outcome"))
-
-    def ask(self, query: str, **variables: object) -> Any:
-        body = orjson.dumps({"query": query, "variables": variables})
-        with urlopen(Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})) as answer:
-            return orjson.loads(answer.read())["data"]
-
-    def runs(self, status: str, job: str | None = None) -> list[str]:
-        runs = self.ask(RUNS, status=status, job=job)["runsOrError"]["results"]
-        return [run["id"] for run in runs]
-
-    def processes(self) -> list[psutil.Process]:
-        """Every process that was started with this home, and every descendant of ``up``."""
-        found = {}
-        for one in psutil.process_iter():
-            with suppress(psutil.Error):
-                if one.environ().get("TUTORMAX_HOME") == str(self.home):
-                    found[one.pid] = one
-        if self.process.poll() is None:
-            found |= {one.pid: one for one in psutil.Process(self.process.pid).children(recursive=True)}
-        return list(found.values())
-
-
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    one = Instance(tmp_path)
-    family = []
-    try:
-        wait_until(
-            lambda: b"is up" in one.output.read_bytes() or one.process.poll() is not None, UP_SECONDS, "up"
-        )
-        assert one.process.poll() is None, one.output.read_text()
-        family = one.processes()
+    with running_instance(tmp_path) as one:
         yield one
-    finally:
-        for process in [*family, *one.processes()]:
-            with suppress(psutil.Error):
-                process.kill()
-        one.process.wait()
 
 
 def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
@@ -122,7 +45,7 @@ def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
     assert instance.outcomes() == {"stored": 2_040}
 
     (lingering,) = wait_until(lambda: instance.runs("STARTED", "drain_tutors"), 30, "the lingering run")
-    with RedisClient(redis_settings(PipelineSettings.load(home=instance.home))) as client:
+    with instance.client() as client:
         MessagePublisher(client).publish_tutor_data({"tutor_id": "T-new", "name": "x"})
         wait_until(
             lambda: instance.counts()[0] == 95, LINGERING_SECONDS, "what is published while a run lingers"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 #: Pages by asset group, as paths in the repository: the UI follows no relative link, so they are named.
-_PAGES = {"tutoring": "docs/guarantees.md"}
+_PAGES = {"queue": "docs/operations.md", "tutoring": "docs/guarantees.md"}
 _OTHER_PAGE = "README.md"
 
 Asset = dg.AssetsDefinition | dg.AssetSpec
