@@ -4,8 +4,8 @@ A letter is one entry of the stream ``<prefix>:dead_letter`` with the fields
 
     message        the bytes received (absent where the entry had no such field)
     field:<name>   any other field of the entry, as received
-    fields         all other fields, where there are more than ``MOST_FIELDS`` of them: a JSON list of
-                   [name, value], each in base64
+    fields         all fields, where there are more than ``MOST_FIELDS`` beside the message: a JSON list
+                   of [name, value], in which each character stands for one byte (Latin-1)
     channel        name of the channel
     entry_id       its entry in the channel's stream
     message_id     the envelope's id, where it could be read
@@ -21,7 +21,7 @@ Reading never raises: of a letter that somebody else wrote otherwise, what can b
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -146,8 +146,8 @@ def received_fields(entry: Entry) -> list[tuple[str | bytes, str | bytes]]:
     others = [pair for pair in entry.fields.items() if pair[0] != BODY_FIELD]
     received: list[tuple[str | bytes, str | bytes]] = [(_RECEIVED + name, value) for name, value in others]
     if len(others) > MOST_FIELDS:
-        encoded = [[b64encode(part).decode() for part in pair] for pair in others]
-        received = [(_PACKED, strict_json.dumps(encoded))]
+        packed = [[part.decode("latin-1") for part in pair] for pair in others]
+        received = [(_PACKED, json.dumps(packed))]
     if entry.body is not None:
         received.append((BODY_FIELD, entry.body))
     return received
@@ -249,6 +249,9 @@ def _received(raw: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 def _unpacked(raw: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     try:
-        return {b64decode(name): b64decode(value) for name, value in _json(raw, _PACKED)}
+        packed = json.loads(raw[_PACKED].decode("latin-1"))
+        fields = {name.encode("latin-1"): value.encode("latin-1") for name, value in packed}
+        fields.pop(BODY_FIELD, None)
+        return fields
     except (TypeError, ValueError):
         return {_PACKED: raw[_PACKED]}

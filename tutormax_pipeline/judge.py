@@ -46,7 +46,6 @@ class Judge:
     def _settled_unread(self, entry: Entry) -> Arrival | None:
         if entry.delivery is Delivery.DELETED:
             return Arrival(entry, None, None)
-        # One with too many fields is not withheld, however often it was delivered.
         if entry.delivery is Delivery.WITHHELD or ended_without_outcome(entry) >= self._most_deliveries:
             return Arrival(entry, None, None, crash_loop(entry))
         return None

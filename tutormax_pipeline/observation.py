@@ -57,9 +57,11 @@ class Remembered:
     def parse(cls, cursor: str | None) -> Self | None:
         """Read a cursor; None for one that is not there or was written by other code."""
         try:
-            return cls(**orjson.loads(cursor or "null"))
+            found = cls(**orjson.loads(cursor or "null"))
         except (orjson.JSONDecodeError, TypeError):
             return None
+        figures = asdict(found).values()
+        return found if all(type(figure) in (int, float) for figure in figures) else None
 
     def to_cursor(self) -> str:
         """The same, for a cursor."""

@@ -30,7 +30,7 @@ from tutormax_pipeline.store import trail as kept
 #: Newest entries of each stream among which a message is looked for, unless another number is given.
 MOST_ENTRIES = 100_000
 
-_ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
+_ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,8 @@ def trace(
         QueueUnavailableError: Redis is away.
         StoreUnavailableError: the database is away.
     """
+    # Whatever a terminal hands over: no id has characters that cannot be written.
+    asked = asked.encode(errors="backslashreplace").decode()
     tracer = _Tracer(client, store, most_entries, progress)
     names, unreadable = tracer.meant(asked)
     found = [tracer.message(name) for name in names]

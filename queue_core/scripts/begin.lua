@@ -4,7 +4,6 @@
 -- ARGV[1] group  ARGV[2] consumer  ARGV[3] most deliveries that may end without an outcome  ARGV[4...] entry ids
 -- Returns for each {deliveries, failures, fields}: its deliveries, this one included, 0 where this consumer no longer
 -- holds it, or it was deleted; its failed attempts; its fields and values, none where it was delivered too often.
-local longest = 2000
 local begun = {}
 for i = 4, #ARGV do
   local id = ARGV[i]
@@ -15,8 +14,7 @@ for i = 4, #ARGV do
     local deliveries, failures = pending[4] + 1, failures_in(redis.call('HGET', KEYS[3], id))
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', deliveries, 'JUSTID')
     local deadly = pending[4] - failures >= tonumber(ARGV[3])
-    -- One with so many fields cannot be moved by a script: whoever gives it up must have them.
-    begun[#begun + 1] = {deliveries, failures, deadly and #entry[2] <= longest and {} or entry[2]}
+    begun[#begun + 1] = {deliveries, failures, deadly and {} or entry[2]}
   else
     begun[#begun + 1] = {0, 0, {}}
   end

@@ -37,7 +37,11 @@ if redis.call('EXISTS', stream) == 1 then
   if first and first[1] == head[1] then waiting, exact = length, 1 end
   if pending > 0 then
     oldest_pending = redis.call('XPENDING', stream, group)[2]
-    stale = #redis.call('XPENDING', stream, group, 'IDLE', ARGV[3], '-', '+', 1)
+    -- One more than are scheduled for a retry, which are nobody's to take over: then one of them is not.
+    local scheduled = math.min(redis.call('ZCARD', KEYS[2]), 1000)
+    for _, idle in ipairs(redis.call('XPENDING', stream, group, 'IDLE', ARGV[3], '-', '+', scheduled + 1)) do
+      if stale == 0 and not redis.call('ZSCORE', KEYS[2], idle[1]) then stale = 1 end
+    end
   end
 end
 local due = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2] or ''

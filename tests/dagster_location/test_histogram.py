@@ -27,6 +27,11 @@ def test_doubling_ranges_go_as_far_as_there_are_figures() -> None:
     assert by_doubling("t", [0.2]) == Histogram("t", ["0"], [1])
 
 
+def test_absurd_figures_are_in_the_last_range() -> None:
+    one = by_doubling("t", [1, 2.0**21, 1e300, float("inf")])
+    assert (len(one.counts), one.counts[1], one.counts[-1]) == (22, 1, 3)
+
+
 @pytest.mark.parametrize("histograms", [[], [by_doubling("t", [])], [Histogram("t", ["0"], [0])]], ids=len)
 def test_nothing_is_said_in_words(histograms: list[Histogram]) -> None:
     assert as_markdown(histograms) == "Nothing to show yet."

@@ -151,6 +151,7 @@ def test_ids_mean_these_letters(
     ("config", "words"),
     [
         ({"channel": "nowhere"}, "There is no channel 'nowhere'; the channels are tutors"),
+        ({"channel": ""}, "There is no channel ''; the channels are tutors"),
         ({"reason": "bad"}, "There is no reason 'bad'; the reasons are malformed"),
         ({"ids": ["x"]}, "'x' is not the id of a dead letter"),
         ({"merge_patch": "{"}, "merge_patch: not JSON"),
@@ -158,6 +159,8 @@ def test_ids_mean_these_letters(
         ({"merge_patch": 5}, "merge_patch: must be an object"),
         ({"merge_patch": {"rating": 2**60}}, "merge_patch: $.rating: integer beyond"),
         ({"merge_patch": {"name": "x", "rating": 5}}, "name holds personal data"),
+        ({"merge_patch": {"feedback_id": "X", "rating": 5}}, "feedback_id says whose record it is"),
+        ({"merge_patch": {"tutor_id": None}}, "tutor_id says whose record it is"),
         ({"merge_patch": {"rating": 5}, "dry_run": False}, "who and why must be said"),
         ({"merge_patch": {"rating": 5}, "dry_run": False, "who": "eve"}, "why must be said"),
     ],

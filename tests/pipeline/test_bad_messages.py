@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -96,7 +97,7 @@ def test_an_entry_without_a_message_keeps_the_fields_it_has(
     if count == 1:
         assert letter[b"field:other0"] == b"\x00\xff"
     else:
-        assert len(orjson.loads(letter[b"fields"])) == count
+        assert len(json.loads(letter[b"fields"].decode("latin-1"))) == count
     assert_books_balance(client, store)
 
 

@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core.dead_letter import DeadLetters
 from queue_core.embedded import EmbeddedServer
 from queue_core.entry import Delivery, Entry
 from queue_core.monitor import snapshot
@@ -264,11 +265,13 @@ def test_those_delivered_more_often_come_after_those_delivered_less_often(
     assert [one.entry_id for one in died.get_pending_messages(TUTORS)] == [first.id]
 
 
+@pytest.mark.parametrize("others", [0, 5_000], ids=["alone", "among many fields"])
 def test_one_that_ends_whoever_receives_it_is_given_up_without_leaving_the_server(
-    client: RedisClient, store: Store, publisher: MessagePublisher, drained: Drain
+    client: RedisClient, store: Store, publisher: MessagePublisher, drained: Drain, others: int
 ) -> None:
     publish(publisher, 2)
-    client.redis.xadd(client.keys.stream(TUTORS), {"message": b"\xff deadly"})
+    fields = {b"f%d\xfe" % n: b"\x00%d\xff" % n for n in range(others)}
+    client.redis.xadd(client.keys.stream(TUTORS), {b"message": b"\xff deadly", **fields})
     received: list[Delivery] = []
     died = MessageConsumer(client, "died")
     died.read(TUTORS, 3)
@@ -281,6 +284,7 @@ def test_one_that_ends_whoever_receives_it_is_given_up_without_leaving_the_serve
     assert drained().outcomes == {Outcome.STORED: 2, Outcome.DEAD_LETTERED: 1}
     (letter,) = letters(client)
     assert (letter[b"reason"], letter[b"message"]) == (b"crash_loop", b"\xff deadly")
+    assert next(DeadLetters(client).iterate()).fields == fields
     assert_books_balance(client, store)
 
 

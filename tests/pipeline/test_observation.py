@@ -78,3 +78,20 @@ def test_a_cursor_comes_back_as_it_was_and_a_strange_one_counts_as_none() -> Non
     assert Remembered.parse(BEFORE.to_cursor()) == BEFORE
     for strange in (None, "", "x", "[]", "7", '{"observed_at": 1}', '{"other": 1}'):
         assert Remembered.parse(strange) is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        None,
+        "",
+        "not JSON",
+        "[]",
+        "{}",
+        BEFORE.to_cursor().replace("1800000000.0", '"x"'),
+        '{"observed_at": null}',
+    ],
+)
+def test_a_cursor_that_is_not_ours_is_none(cursor: str | None) -> None:
+    assert Remembered.parse(cursor) is None
+    assert Remembered.parse(BEFORE.to_cursor()) == BEFORE

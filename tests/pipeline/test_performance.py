@@ -165,6 +165,14 @@ def test_a_refresh_that_looked_earlier_does_not_undo_one_that_looked_later(know:
     assert table(store)["A"]["calculated_at"] == later
 
 
+def test_a_refresh_of_a_future_that_no_clock_explains_is_undone(know: Know, store: Store) -> None:
+    know(tutors=("A",))
+    with store.engine.begin() as connection:
+        connection.execute(update(tutor_performance).values(calculated_at=datetime(2099, 1, 1, tzinfo=UTC)))
+    assert refresh_performance(store)
+    assert table(store)["A"]["calculated_at"].year < 2099
+
+
 def test_a_refresh_that_may_not_write_leaves_the_table_as_it_was(
     know: Know, store: Store, tmp_path: Path
 ) -> None:

@@ -304,3 +304,8 @@ def test_nothing_that_is_told_is_out_of_the_message(
         found = traced(asked)
         assert SECRET not in repr(tell(found))
         assert SECRET not in repr(found)
+
+
+@pytest.mark.parametrize("asked", ["\ud800", "\u0661\u0662-\u0660", "' OR 1=1", "", "0-0"])
+def test_an_odd_id_is_one_that_nobody_knows(client: RedisClient, store: Store, asked: str) -> None:
+    assert trace(client, store, asked).messages == ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -40,8 +40,8 @@ def letters(client: RedisClient) -> list[dict[bytes, bytes]]:
 def received(letter: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """The entry's own fields, out of a letter."""
     fields = {name[6:]: value for name, value in letter.items() if name.startswith(b"field:")}
-    for name, value in orjson.loads(letter.get(b"fields", b"[]")):
-        fields[b64decode(name)] = b64decode(value)
+    for name, value in json.loads(letter.get(b"fields", b"[]").decode("latin-1")):
+        fields[name.encode("latin-1")] = value.encode("latin-1")
     return fields | ({b"message": letter[b"message"]} if b"message" in letter else {})
 
 

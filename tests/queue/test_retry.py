@@ -142,3 +142,17 @@ def test_what_waits_for_its_retry_does_not_keep_others_from_being_taken_over(
     for entry_id in scheduled:
         slow.retry(TUTORS, entry_id, "x")
     assert [entry.id for entry in other.claim(TUTORS, 2, min_idle_ms=0).left] == [left]
+
+
+def test_a_retry_that_is_scheduled_for_long_is_nobodys_to_take_over(
+    client: RedisClient, publisher: MessagePublisher, like: Like
+) -> None:
+    hasty = like(retry_backoff_ms=60_000, worker_max_processing_time_seconds=0.01)
+    publisher.publish_batch(TUTORS, [tutor(n) for n in range(2)])
+    consumer = MessageConsumer(hasty, "one")
+    first, second = consumer.read(TUTORS, 2)
+    consumer.retry(TUTORS, first.id, "x")
+    wait_until(lambda: min(one.idle_ms for one in consumer.get_pending_messages(TUTORS)) > 10)
+    assert snapshot(hasty, TUTORS).claimable
+    consumer.acknowledge(TUTORS, second.id)
+    assert not snapshot(hasty, TUTORS).claimable

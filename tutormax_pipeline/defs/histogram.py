@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+_LARGEST = float(2**20)
 _PANEL_WIDTH, _PANEL_HEIGHT, _BAR_AREA_HEIGHT, _MARGIN = 300, 170, 100, 16
 
 
@@ -37,8 +38,11 @@ def by_steps(title: str, figures: Iterable[float], *, low: float, high: float, s
 
 
 def by_doubling(title: str, figures: Iterable[float]) -> Histogram:
-    """Ranges 0, 1, 2 to 3, 4 to 7 and so on, as far as there are figures; none are below 0."""
-    counts = _count(figures, lambda figure: int(figure).bit_length())
+    """Ranges 0, 1, 2 to 3, 4 to 7 and so on, as far as there are figures; none are below 0.
+
+    The last range takes all that is larger: a figure may be absurd, and the picture must not be.
+    """
+    counts = _count(figures, lambda figure: int(min(figure, _LARGEST)).bit_length())
     bars = max(counts, default=-1) + 1
     labels = ["0", *(f"{1 << bar}" for bar in range(bars - 1))][:bars]
     return Histogram(title, labels, [counts[n] for n in range(bars)])

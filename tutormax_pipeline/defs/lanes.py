@@ -90,5 +90,7 @@ def _is_overdue(record: dg.RunRecord, now_seconds: float) -> bool:
     # tick must not queue another.
     if record.start_time is None:
         return False
-    bound_seconds = float(record.dagster_run.tags.get(MAX_RUNTIME_TAG, MAX_RUNTIME_SECONDS))
+    # Whoever launches a run by hand may write anything into its tags.
+    tag = record.dagster_run.tags.get(MAX_RUNTIME_TAG, "")
+    bound_seconds = int(tag) if tag.isdecimal() else MAX_RUNTIME_SECONDS
     return now_seconds - record.start_time > bound_seconds + _GRACE_SECONDS

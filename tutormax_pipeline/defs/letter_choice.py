@@ -46,7 +46,7 @@ class LetterChoice(dg.Config):
         if self.reason is not None and self.reason not in _REASONS:
             raise ValueError(f"There is no reason {self.reason!r}; the reasons are {', '.join(_REASONS)}.")
         return LetterFilter(
-            channel=QueueChannels.find(self.channel) if self.channel else None,
+            channel=QueueChannels.find(self.channel) if self.channel is not None else None,
             reason=self.reason,
             error=self.error,
             fault=self.fault,

@@ -11,8 +11,8 @@ def read_patch(given: Any) -> Mapping[str, object]:
     """The patch of a run's config: an object, or the JSON text of one.
 
     Raises:
-        ValueError: it is neither, or would set a field that holds personal data. A run's config is kept and
-            shown to everybody; it is no place for that.
+        ValueError: it is neither; or would set a field that holds personal data (a run's config is kept and
+            shown to everybody; it is no place for that); or one that identifies a record.
     """
     if isinstance(given, str):
         try:
@@ -30,6 +30,12 @@ def read_patch(given: Any) -> Mapping[str, object]:
         raise ValueError(
             f"merge_patch: {', '.join(personal)} holds personal data, and a run's config is kept for all to "
             "see. Mend such letters with 'tutormax dlq edit'."
+        )
+    keys = sorted({channel.id_field for channel in QueueChannels.all()} & given.keys())
+    if keys:
+        raise ValueError(
+            f"merge_patch: {', '.join(keys)} says whose record it is: one patch for many letters would make "
+            "one record of all. Mend such a letter by itself with 'tutormax dlq edit'."
         )
     return given
 
