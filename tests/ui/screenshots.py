@@ -21,6 +21,7 @@ _SETTLED_MS = 2_000
 
 def take(instance: Instance, page: Page) -> None:
     open_graph(page)
+    _show_all(page)
     _take(page, "asset-graph")
     open_plots(page, "feedback")
     _to_top(page.get_by_role("button", name="Plots"))
@@ -38,6 +39,19 @@ def take(instance: Instance, page: Page) -> None:
     page.goto("/runs")
     page.get_by_text("Failure").first.wait_for()
     _take(page, "runs")
+
+
+def _show_all(page: Page) -> None:
+    """Until the whole graph is on the page: its zoom has no words to find it by, only a place."""
+    size = page.viewport_size
+    assert size is not None
+    for _ in range(4):
+        page.mouse.click(size["width"] - 28, size["height"] - 148)
+        page.wait_for_timeout(_SETTLED_MS / 4)
+    page.mouse.move(size["width"] * 0.6, size["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(size["width"] * 0.55, size["height"] * 0.62, steps=5)
+    page.mouse.up()
 
 
 def _to_top(one: Locator) -> None:
