@@ -112,3 +112,8 @@ class RedisSettings(EnvironmentSettings):
     worker_max_processing_time_seconds: float = Field(
         300, gt=0, le=86_400, description="seconds after which a pending message may be taken over"
     )
+
+    @property
+    def worker_max_processing_time_ms(self) -> int:
+        """The same in whole ms, as the server counts."""
+        return int(self.worker_max_processing_time_seconds * 1000)

@@ -219,7 +219,7 @@ class MessageConsumer:
             most_bytes: ends with the entry that reaches this.
         """
         if min_idle_ms is None:
-            min_idle_ms = int(self.client.settings.worker_max_processing_time_seconds * 1000)
+            min_idle_ms = self.client.settings.worker_max_processing_time_ms
         new, left, lost, due_ms = self._group.run(
             "claim", channel, self._group.entry_keys(channel), [self.name, min_idle_ms, count, most_bytes]
         )
@@ -327,7 +327,7 @@ class MessageConsumer:
             rejection = Rejection(
                 Reason.RETRIES_EXHAUSTED,
                 (f"last attempt: {error}",),
-                result.id if isinstance(result, Message) else result.message_id,
+                result.message_id,
                 result.published_at,
             )
             self.dead_letter(channel, [Letter(entry, rejection)])

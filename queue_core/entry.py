@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from queue_core.entry_id import EntryId
+
 #: The one field of a well-formed entry.
 BODY_FIELD = b"message"
 
@@ -52,9 +54,9 @@ class Entry(NamedTuple):
         return int(self.id.partition("-")[0])
 
     @property
-    def position(self) -> tuple[int, int]:
+    def position(self) -> EntryId:
         """Its id as numbers, which order entries as the stream does."""
-        return position_of(self.id)
+        return EntryId.parse(self.id)
 
 
 class LeftEntry(NamedTuple):
@@ -67,11 +69,6 @@ class LeftEntry(NamedTuple):
 
     id: str
     deliveries: int
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Its id as numbers, which order entries as the stream does."""
-        return position_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +89,6 @@ class Claimed:
     left: list[LeftEntry]
     lost: list[str]
     next_retry_seconds: float | None = None
-
-
-def position_of(entry_id: str) -> tuple[int, int]:
-    """An id as numbers, which order entries as the stream does."""
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence)
 
 
 def entries_of(reply: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Entry]:

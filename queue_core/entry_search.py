@@ -14,7 +14,6 @@ from typing import Any
 from queue_core.channels import Channel
 from queue_core.client import RedisClient
 from queue_core.entry import BODY_FIELD
-from queue_core.outcomes import Message
 from queue_core.serializer import deserialize
 
 #: Entries and bytes of a page: some ms of the server's time.
@@ -85,8 +84,7 @@ def find_entries(
 
 def message_id_of(body: bytes | None) -> str | None:
     """The id in an envelope, where it can be read."""
-    read = deserialize(body)
-    return read.id if isinstance(read, Message) else read.message_id
+    return deserialize(body).message_id
 
 
 def _is_of(client: RedisClient, stream: str, entry_id: str, message_id: str) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from queue_core.channels import CONSUMER_GROUP, Channel
 from queue_core.client import RedisClient
 from queue_core.consumer import PendingMessage
-from queue_core.entry import Entry
+from queue_core.entry import Entry, fields_of
 from queue_core.letter import Attempt, read_attempts
 
 
@@ -68,13 +66,9 @@ def entry_state(client: RedisClient, channel: Channel, entry_id: str) -> EntrySt
     return EntryState(
         channel=channel,
         entry_id=entry_id,
-        entry=None if fields is None else Entry(entry_id, _pairs(fields), holder[2] if holder else 0),
+        entry=None if fields is None else Entry(entry_id, fields_of(fields), holder[2] if holder else 0),
         delivered=bool(delivered),
         pending=None if holder is None else PendingMessage(entry_id, holder[0].decode(), *holder[1:]),
         attempts=read_attempts(attempts or b""),
         retry_due=None if due is None else datetime.fromtimestamp(float(due) / 1000, UTC),
     )
-
-
-def _pairs(parts: list[Any]) -> Mapping[bytes, bytes]:
-    return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from queue_core.client import RedisClient
+from queue_core.entry import fields_of
+from queue_core.entry_id import EntryId
 from queue_core.letter import DeadLetter, read_letter
 
 #: Most letters of a page, and bytes of messages after which it ends.
@@ -39,7 +41,7 @@ def pages_of(
     """Those of the letters named that are there, oldest first; see :func:`pages`."""
     page: list[DeadLetter] = []
     size = 0
-    for letter_id in sorted(set(ids), key=_position):
+    for letter_id in sorted(set(ids), key=EntryId.parse):
         letters = _read(client, letter_id, letter_id, 1, bodies=bodies)[2]
         page.extend(letters)
         size += sum(letter.body_bytes or 0 for letter in letters)
@@ -61,10 +63,4 @@ def _read(
 
 
 def _letter(letter_id: bytes, size: int, parts: Sequence[Any]) -> DeadLetter:
-    raw = dict(zip(parts[::2], parts[1::2], strict=True))
-    return read_letter(letter_id.decode(), raw, None if size < 0 else size)
-
-
-def _position(letter_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = letter_id.partition("-")
-    return int(milliseconds), int(sequence)
+    return read_letter(letter_id.decode(), fields_of(parts), None if size < 0 else size)

@@ -111,7 +111,7 @@ def _forget_settled(client: RedisClient, channel: Channel) -> tuple[int, int]:
 
 
 def _remove_dead_consumers(client: RedisClient, channel: Channel) -> tuple[str, ...]:
-    silent_ms = int(client.settings.worker_max_processing_time_seconds * 1000)
+    silent_ms = client.settings.worker_max_processing_time_ms
     names = client.run(
         "remove_dead_consumers",
         [client.keys.stream(channel)],

@@ -62,7 +62,7 @@ def snapshot(client: RedisClient, channel: Channel | str, *, now: datetime | Non
     """
     found, keys = QueueChannels.find(channel), client.keys
     now_ms = (now or datetime.now(UTC)).timestamp() * 1000
-    stale_ms = int(client.settings.worker_max_processing_time_seconds * 1000)
+    stale_ms = client.settings.worker_max_processing_time_ms
     with client.errors():
         (
             length,

@@ -55,6 +55,11 @@ class Message:
     data: dict[str, object]
     metadata: dict[str, object]
 
+    @property
+    def message_id(self) -> str:
+        """Its id, under the name that a rejection has for it."""
+        return self.id
+
 
 class Outcome(StrEnum):
     """The final states of a stream entry, as the ledger records them."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from queue_core.channels import RELEASED_CONSUMER, Channel
 from queue_core.client import RedisClient
 from queue_core.group import ConsumerGroup
+from queue_core.group_health import name_of
 
 #: Entries looked at in one script: some ms of the server's time.
 _PAGE = 1_000
@@ -63,7 +64,7 @@ class ReclaimReport:
 
     def _holding(self, row: Sequence[bytes | int]) -> Holding:
         _, consumer, idle_ms, deliveries = row
-        name = bytes(consumer).decode(errors="backslashreplace")
+        name = name_of(bytes(consumer))
         holding = self.holdings.setdefault(name, Holding(name))
         holding.oldest_idle_ms = max(holding.oldest_idle_ms, int(idle_ms))
         holding.most_deliveries = max(holding.most_deliveries, int(deliveries))
@@ -101,7 +102,7 @@ def reclaim(
         QueueUnavailableError: Redis is away; what was given back until then stays so.
     """
     if min_idle_ms is None:
-        min_idle_ms = int(client.settings.worker_max_processing_time_seconds * 1000)
+        min_idle_ms = client.settings.worker_max_processing_time_ms
     group, report, start = ConsumerGroup(client), ReclaimReport(channel.name), "-"
     keys = group.entry_keys(channel)[:2]
     while start:

@@ -12,7 +12,7 @@ from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError
-from queue_core.outcomes import Message, Reason, Rejection
+from queue_core.outcomes import Reason, Rejection
 from queue_core.serializer import deserialize
 from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.store import Arrival, Settlement, Store, StoreError
@@ -92,7 +92,7 @@ def _read_again(entry: Entry) -> tuple[str | None, datetime | None]:
         result = deserialize(entry.body)
     except Exception:  # noqa: BLE001 - see above: then it goes without
         return None, None
-    return result.id if isinstance(result, Message) else result.message_id, result.published_at
+    return result.message_id, result.published_at
 
 
 def _describe(error: Exception) -> str:

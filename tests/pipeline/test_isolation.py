@@ -18,6 +18,7 @@ from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisCl
 from queue_core.dead_letter import DeadLetters
 from queue_core.embedded import EmbeddedServer
 from queue_core.entry import Delivery, Entry
+from queue_core.entry_id import EntryId
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Message, Outcome, Reason, Rejection
 from queue_core.reclaim import reclaim
@@ -277,7 +278,7 @@ def test_one_that_ends_whoever_receives_it_is_given_up_without_leaving_the_serve
     died.read(TUTORS, 3)
     for _ in range(3):
         reclaim(client, TUTORS, min_idle_ms=0)
-        deadly = max(died.claim(TUTORS, 10).left, key=lambda left: left.position)
+        deadly = max(died.claim(TUTORS, 10).left, key=lambda left: EntryId.parse(left.id))
         received += [entry.delivery for entry in died.begin(TUTORS, [deadly])]
     assert received == [Delivery.AGAIN] * 3
     reclaim(client, TUTORS, min_idle_ms=0)

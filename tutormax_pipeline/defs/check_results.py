@@ -24,28 +24,27 @@ def result_of(
         well: what to say where it passes.
         metadata: figures and ids. Never a value of a record.
     """
-    return dg.AssetCheckResult(
-        asset_key=check.asset_key,
-        check_name=check.name,
-        passed=not findings,
-        severity=_severity(findings),
-        description=describe(findings, well),
-        metadata=metadata,
-    )
+    return dg.AssetCheckResult(**_account(check, findings, well, metadata))
 
 
 def evaluation_of(
     check: dg.AssetCheckKey, findings: Sequence[Finding], well: str, metadata: Mapping[str, Any]
 ) -> dg.AssetCheckEvaluation:
     """The same, outside any run."""
-    return dg.AssetCheckEvaluation(
-        asset_key=check.asset_key,
-        check_name=check.name,
-        passed=not findings,
-        severity=_severity(findings),
-        description=describe(findings, well),
-        metadata=metadata,
-    )
+    return dg.AssetCheckEvaluation(**_account(check, findings, well, metadata))
+
+
+def _account(
+    check: dg.AssetCheckKey, findings: Sequence[Finding], well: str, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "asset_key": check.asset_key,
+        "check_name": check.name,
+        "passed": not findings,
+        "severity": _severity(findings),
+        "description": describe(findings, well),
+        "metadata": metadata,
+    }
 
 
 def describe(findings: Sequence[Finding], well: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from queue_core.entry import Entry
+from queue_core.entry_id import EntryId
 from queue_core.outcomes import Message, Outcome, Reason, Rejection
 from tutormax_pipeline.records import Record
 
@@ -104,8 +105,11 @@ def newest(settlements: Iterable[Settlement], id_field: str) -> dict[str, Arriva
 def _record(settlement: Settlement) -> Recorded:
     rejection = settlement.rejection
     source = settlement.arrival.message or rejection
-    identity = source.id if isinstance(source, Message) else source.message_id if source is not None else None
-    return Recorded(settlement.outcome, rejection.reason if rejection is not None else None, identity)
+    return Recorded(
+        settlement.outcome,
+        rejection.reason if rejection is not None else None,
+        source.message_id if source is not None else None,
+    )
 
 
 def _repeat(arrival: Arrival, recorded: Recorded) -> Settlement:
@@ -128,6 +132,6 @@ def _repeat(arrival: Arrival, recorded: Recorded) -> Settlement:
     )
 
 
-def _position(arrival: Arrival) -> tuple[object, tuple[int, int]]:
+def _position(arrival: Arrival) -> tuple[object, EntryId]:
     assert arrival.message is not None  # noqa: S101 - only stored arrivals are compared
     return arrival.message.published_at, arrival.entry.position

@@ -68,16 +68,7 @@ def choosing_letters(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_filter(ids: tuple[str, ...], text: str | None, **options: Any) -> None:
-        names = (
-            "channel",
-            "reason",
-            "error",
-            "fault",
-            "message_id",
-            "older_than_seconds",
-            "newer_than_seconds",
-        )
-        given = {name: options.pop(name) for name in names}
+        given = {name: options.pop(name) for name in _GIVEN_AS_THEY_ARE}
         # As bytes, since a message need not be text.
         wanted = None if text is None else os.fsencode(text)
         command(chosen=LetterFilter(ids=ids or None, text=wanted, **given), **options)
