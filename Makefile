@@ -58,7 +58,7 @@ format: setup ## format the code and fix what ruff can fix
 # Versions that still fit stay as they are; ARGS=--upgrade takes the newest.
 lock: setup ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --extra ui --extra embedded --extra dev \
+	  --no-emit-index-url --no-header --extra ui --extra embedded --extra metrics --extra postgres --extra celery --extra dev \
 	  $(ARGS) --output-file requirements.lock pyproject.toml
 
 bench: setup ## measure draining
