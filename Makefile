@@ -32,9 +32,9 @@ setup: .venv/.installed ## install everything into .venv (redone only when requi
 up: setup ## start the pipeline: tutormax up
 	@$(BIN)/tutormax up $(ARGS)
 
-# A file's tests stay in one process, because they share its servers.
+# A file's tests stay in one process, because they share its servers; in the order of tests/conftest.py.
 test: setup ## run the tests
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: setup ## break everything around publishers and drains, then check every message
 	$(BIN)/python -m tests.chaos $(ARGS)
