@@ -76,6 +76,7 @@ class Intake:
         Raises:
             QueueUnavailableError: Redis is away.
         """
+        self._nothing_waits = self._nothing_waits and wait
         for _ in range(len(self._turns)):
             channel = self._turns[0]
             self._turns.rotate(-1)
@@ -89,15 +90,14 @@ class Intake:
         return None
 
     def limit_to_what_is_there(self) -> None:
-        """From now on take no more of each channel than waits or is pending now.
+        """From now on read no more new entries of each channel than wait now.
+
+        What is tried again is bounded by its retries.
 
         Raises:
             QueueUnavailableError: Redis is away.
         """
-        self._room = {}
-        for channel in self._turns:
-            seen = snapshot(self._consumer.client, channel)
-            self._room[channel] = seen.waiting + seen.pending
+        self._room = {channel: snapshot(self._consumer.client, channel).waiting for channel in self._turns}
 
     def unlimited(self) -> None:
         """Take whatever comes."""
@@ -129,24 +129,23 @@ class Intake:
         return self._read(channel) or self._alone(channel)
 
     def _look(self, channel: Channel) -> list[Entry]:
-        room = self._room_for(channel)
-        if time.monotonic() < self._next_look[channel] or self._left[channel] or not room:
+        if time.monotonic() < self._next_look[channel] or self._left[channel]:
             return []
-        claimed = self._consumer.claim(channel, room)
+        claimed = self._consumer.claim(channel, self._batch_size)
         self._lease.take(channel, [*(one.id for one in claimed.new), *(one.id for one in claimed.left)])
         if claimed.lost:
-            self._consumer.finish(channel, claimed.lost)
-            self._recorder.count(channel, Count.LOST, len(claimed.lost))
             _log.error(
                 "%d messages of %s were deleted before they were processed, the first as entry %s.",
                 *(len(claimed.lost), channel, claimed.lost[0]),
             )
+            # They are still with the consumer that had them; whoever is first counts them.
+            lost = self._consumer.acknowledge(channel, *claimed.lost)
+            self._recorder.count(channel, Count.LOST, lost)
         elif not (claimed.new or claimed.left):
             due_seconds = claimed.next_retry_seconds
             wait = self._poll_seconds if due_seconds is None else min(self._poll_seconds, due_seconds)
             self._next_look[channel] = time.monotonic() + wait
         self._left[channel].extend(sorted(claimed.left, key=attrgetter("deliveries")))
-        self._take_room(channel, len(claimed.new) + len(claimed.left))
         return claimed.new
 
     def _alone(self, channel: Channel) -> list[Entry]:
@@ -159,12 +158,13 @@ class Intake:
         return []
 
     def _read(self, channel: Channel) -> list[Entry]:
-        room = self._room_for(channel)
-        if self._nothing_waits or not room:
+        most = self._batch_size if self._room is None else min(self._batch_size, self._room[channel])
+        if self._nothing_waits or not most:
             return []
-        entries = self._consumer.read(channel, room)
+        entries = self._consumer.read(channel, most)
         self._lease.take(channel, [entry.id for entry in entries])
-        self._take_room(channel, len(entries))
+        if self._room is not None:
+            self._room[channel] -= len(entries)
         return entries
 
     def _wait(self) -> None:
@@ -200,10 +200,3 @@ class Intake:
         for channel in self._turns:
             group.create(channel)
         return {}
-
-    def _room_for(self, channel: Channel) -> int:
-        return self._batch_size if self._room is None else min(self._batch_size, self._room[channel])
-
-    def _take_room(self, channel: Channel, entries: int) -> None:
-        if self._room is not None:
-            self._room[channel] -= entries

@@ -30,7 +30,7 @@ from queue_core.worker_statistics import Count, Recorder
 _log = logging.getLogger(__name__)
 
 #: Frames between the place where a handler's error is caught and the handler's own frame.
-_OUR_FRAMES = 3
+_OUR_FRAMES = 4
 _SAID_FALSE = "the handler returned False"
 
 

@@ -111,7 +111,7 @@ class Reports:
         elif planned.delay_seconds is not None:
             self._recorder.count(channel, Count.RETRIED)
             self._postponed(channel, planned.delay_seconds)
-            _log.warning("%s failed, and is tried again in %.1f s: %s", who, planned.delay_seconds, error)
+            _log.warning("%s failed, and is tried again in %.3g s: %s", who, planned.delay_seconds, error)
         elif not repeated:
             self.taken_over(channel, [entry.id])
 

@@ -214,6 +214,7 @@ class QueueWorker:
         """
         reconnecting = Reconnecting()
         with self._working():
+            _log.info("Working on %s as %s.", ", ".join(map(str, self.channels)), self.name)
             while not self._stop():
                 try:
                     self._rounds(reconnecting)
@@ -226,7 +227,7 @@ class QueueWorker:
     def run_once(self) -> int:
         """Work on what waits, is due or was left, and no longer; never waits. For cron, and for tests.
 
-        Takes as many messages of each channel as were there when it began, at most.
+        Reads as many new messages of each channel as waited when it began, at most.
 
         Returns:
             Messages processed: handled and acknowledged. The others are in :meth:`statistics`.
