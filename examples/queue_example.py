@@ -2,8 +2,8 @@
 
     python examples/queue_example.py
 
-It uses the Redis that REDIS_URL or REDIS_HOST names; where neither is set, an embedded server in a temporary
-folder. Its keys begin with a prefix of its own and are removed at the end.
+It uses the Redis that REDIS_URL or REDIS_HOST names, and cleans up after itself; where neither is set, an
+embedded server in a temporary folder.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from queue_core import (
     QueueWorker,
     ReceivedMessage,
     RedisClient,
+    RedisSettings,
 )
-from queue_core.config import RedisSettings
 from queue_core.dead_letter import DeadLetters
 from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot

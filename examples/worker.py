@@ -20,8 +20,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from queue_core import Channel, QueueChannels, QueueError, QueueWorker, ReceivedMessage, RedisClient
-from queue_core.config import RedisSettings
+from queue_core import (
+    Channel,
+    QueueChannels,
+    QueueError,
+    QueueWorker,
+    ReceivedMessage,
+    RedisClient,
+    RedisSettings,
+)
 from queue_core.embedded import EmbeddedServer
 
 log = logging.getLogger("worker")

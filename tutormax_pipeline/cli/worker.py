@@ -66,10 +66,10 @@ def _show(seen: WorkerStatistics, *, as_json: bool) -> None:
         return
     table = Table()
     table.add_column("channel")
-    for name in (*_COUNTS, "p50 ms", "max ms"):
+    for name in (*_COUNTS, "p50 ms"):
         table.add_column(name.replace("_", " "), justify="right")
     for channel, found in seen.channels.items():
-        times = (found.handler_seconds_p50, found.handler_seconds_max)
         counts = (f"{getattr(found, name):,}" for name in _COUNTS)
-        table.add_row(channel, *counts, *("" if one is None else f"{one * 1000:.1f}" for one in times))
+        seconds = found.handler_seconds_p50
+        table.add_row(channel, *counts, "" if seconds is None else f"{seconds * 1000:.1f}")
     Console().print(table)
