@@ -54,7 +54,7 @@ def publish(client: RedisClient) -> None:
         TUTORS, {"tutor_id": "T001", "name": "Ann"}, metadata={"source": "example"}
     )
     print(f"1. Published one tutor: message {message_id}")
-    sessions = [{"session_id": f"S{n:03d}", "tutor_id": "T001"} for n in range(10)]
+    sessions = [{"session_id": f"S{n}", "tutor_id": "T001"} for n in range(10)]
     report = publisher.publish_batch(SESSIONS, sessions)
     print(f"2. Published a batch: {report.published} sessions")
 
@@ -76,16 +76,13 @@ def work_with_handlers(client: RedisClient) -> None:
 
     @worker.register_handler(SESSIONS)
     def handle_session(data: dict[str, object], message: ReceivedMessage) -> bool:
-        if data["session_id"] == "S003" and not message.failures:
+        if data["session_id"] == "S3" and not message.failures:
             return False  # not now: it is tried again after REDIS_RETRY_BACKOFF_MS
-        if data["session_id"] == "S007":
+        if data["session_id"] == "S7":
             raise ValueError("never")  # again and again: a dead letter after REDIS_MAX_RETRIES
         return True
 
-    @worker.register_batch_handler(TUTORS)
-    def handle_tutors(tutors: list[dict[str, object]]) -> bool:
-        return len(tutors) > 0
-
+    worker.register_batch_handler(TUTORS, lambda tutors: len(tutors) > 0)
     # run() goes on until SIGINT or SIGTERM; run_once() ends when nothing waits or is due.
     while snapshot(client, SESSIONS).waiting or snapshot(client, SESSIONS).pending:
         worker.run_once()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.interruption import Why
 from queue_core.lease import Lease
@@ -37,10 +38,11 @@ class GivingUp:
         channel, handled = call.channel, set(call.entry_ids)
         held = self._lease.held()
         mine = sorted(held.get(channel, set()) & handled)
+        if not mine:
+            return  # it ended at this very moment
         # First these: once they are out of hand, whatever the handler still gives is left alone.
-        if why is Why.TIME_LIMIT and len(call.entry_ids) == 1 and mine:
-            self._consumer.retry(channel, mine[0], too_long(call.limit_seconds))
-            self._recorder.count(channel, Count.FAILED)
+        if why is Why.TIME_LIMIT and len(call.entry_ids) == 1:
+            self._fail(channel, mine[0], too_long(call.limit_seconds))
         else:
             self._consumer.release(channel, mine, counted=False)
         for one, entry_ids in held.items():
@@ -51,3 +53,11 @@ class GivingUp:
             "result will not count. This worker goes on when it ends.",
             *(channel, why.value, call.entry_ids[0]),
         )
+
+    def _fail(self, channel: Channel, entry_id: str, error: str) -> None:
+        dead_before = self._consumer.statistics.dead_lettered
+        delay_seconds = self._consumer.retry(channel, entry_id, error)
+        self._recorder.count(channel, Count.FAILED)
+        if delay_seconds is not None:
+            self._recorder.count(channel, Count.RETRIED)
+        self._recorder.count(channel, Count.DEAD, self._consumer.statistics.dead_lettered - dead_before)

@@ -39,8 +39,8 @@ class Interruption:
     """Raises :class:`HandlerInterruption` inside :meth:`run`, and nowhere else."""
 
     def __init__(self) -> None:
-        self._inside = False
-        self._asked: Why | None = None
+        self._inside: object = None
+        self._asked: tuple[Why, object] | None = None
         self._main = False
 
     @contextmanager
@@ -53,9 +53,11 @@ class Interruption:
         usual = signal.getsignal(_SIGNAL)
 
         def raise_it(number: int, frame: FrameType | None) -> None:
-            why, self._asked = self._asked, None
-            if why is not None:
-                self.now(why)
+            asked, self._asked = self._asked, None
+            if asked is not None:
+                # Not what has begun since, should that which was meant have ended by itself.
+                if asked[1] is self._inside:
+                    self.now(asked[0])
             elif callable(usual):
                 usual(number, frame)
             elif usual is signal.SIG_DFL:
@@ -69,17 +71,17 @@ class Interruption:
             self._main = False
             signal.signal(_SIGNAL, usual)
 
-    def run(self, action: Callable[[], _T]) -> _T:
-        """Do it; it may be interrupted.
+    def run(self, action: Callable[[], _T], *, call: object) -> _T:
+        """Do it, as the call that is to be named to interrupt it.
 
         Raises:
             HandlerInterruption: it was.
         """
         try:
-            self._inside = True
+            self._inside = call
             return action()
         finally:
-            self._inside = False
+            self._inside = None
 
     def now(self, why: Why) -> None:
         """Interrupt what runs; to be called from a signal's handler.
@@ -87,15 +89,15 @@ class Interruption:
         Raises:
             HandlerInterruption: something ran.
         """
-        if self._inside:
+        if self._inside is not None:
             # Once: the clean-up that this sets off is not interrupted.
-            self._inside = False
+            self._inside = None
             raise HandlerInterruption(why)
 
-    def ask(self, why: Why) -> bool:
-        """Have it interrupted, from another thread; returns whether that is possible at all."""
+    def ask(self, why: Why, *, call: object) -> bool:
+        """Have a call interrupted, from another thread; returns whether that is possible at all."""
         if not self._main:
             return False
-        self._asked = why
+        self._asked = (why, call)
         signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
         return True

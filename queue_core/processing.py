@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from queue_core.admission import Admission
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
-from queue_core.entry import Entry
+from queue_core.entry import Delivery, Entry
 from queue_core.errors import QueueUnavailableError
 from queue_core.fault import describe
 from queue_core.giving_up import too_long
@@ -121,7 +121,8 @@ class Processing:
         _log.warning(
             "A batch of %d messages of %s failed, each is tried alone: %s", len(admitted), channel, error
         )
-        return admitted
+        # Read anew, as the handler may have changed what it was given; not first, as that could expire.
+        return self._admit(channel, [one.entry._replace(delivery=Delivery.AGAIN) for one in admitted])
 
     def _settle(self, channel: Channel, admitted: list[_Admitted], answers: list[bool] | _CallFailed) -> None:
         if isinstance(answers, _CallFailed):
@@ -150,7 +151,9 @@ class Processing:
         self.being_handled = {channel: entry_ids}
         try:
             with self._watch.over(call):
-                answers: list[bool] | _CallFailed = self._interruption.run(lambda: handler(messages))
+                answers: list[bool] | _CallFailed = self._interruption.run(
+                    lambda: handler(messages), call=call
+                )
         except HandlerInterruption as ending:
             self.being_handled = {}
             if ending.why is Why.STOP:

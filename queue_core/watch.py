@@ -125,7 +125,7 @@ class Watch:
             return
         if call.interrupted_at is None:
             call.interrupted_at = now
-            if self._interruption.ask(why):
+            if self._interruption.ask(why, call=call):
                 return
         elif now < call.interrupted_at + _PATIENCE_SECONDS:
             return

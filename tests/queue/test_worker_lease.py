@@ -183,6 +183,27 @@ def test_elsewhere_than_in_the_main_thread_the_message_is_given_up_over_the_hand
     assert not snapshot(client, TUTORS).pending
 
 
+def test_a_handler_that_swallows_its_interruption_is_given_up_too(
+    client: RedisClient, publisher: MessagePublisher, make: Worker
+) -> None:
+    publish(publisher, 1)
+    worker = make(lambda data: deaf(), time_limit_seconds=0.1, max_retries=0)
+
+    def deaf() -> bool:
+        while not worker.statistics().total.dead:
+            try:
+                time.sleep(30)
+            except BaseException:  # noqa: BLE001 - as a bare except does
+                wait_until(lambda: worker.statistics().total.dead, 30)
+        return True
+
+    assert worker.run_once() == 0
+    (letter,) = DeadLetters(client).iterate()
+    assert letter.errors == ("last attempt: the handler took longer than 0.1 s",)
+    total = worker.statistics().total
+    assert (total.failed, total.dead, total.taken_over) == (1, 1, 0)
+
+
 def test_a_batch_past_its_time_limit_is_tried_one_by_one(
     client: RedisClient, publisher: MessagePublisher, like: Like
 ) -> None:

@@ -51,13 +51,11 @@ def worker(
             own.register_handler(channel, function)
         for channel, function in batch_functions.items():
             own.register_batch_handler(channel, function)
-        try:
-            if once:
-                own.run_once()
-            else:
-                own.run()
-        finally:
-            _show(own.statistics(), as_json=as_json)
+        if once:
+            own.run_once()
+        else:
+            own.run()
+    _show(own.statistics(), as_json=as_json)
 
 
 def _show(seen: WorkerStatistics, *, as_json: bool) -> None:
