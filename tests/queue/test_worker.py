@@ -54,6 +54,7 @@ def assert_empty(client: RedisClient, *channels: QueueChannels) -> None:
     for channel in channels or (TUTORS,):
         seen = snapshot(client, channel)
         assert (seen.waiting, seen.pending, seen.scheduled) == (0, 0, 0)
+        assert client.redis.exists(client.keys.retry(channel), client.keys.processing(channel)) == 0
 
 
 def publish(publisher: MessagePublisher, count: int) -> Sequence[str]:
@@ -92,6 +93,7 @@ def test_a_handler_with_two_parameters_receives_the_message_too(
         return len(handled) == 2
 
     until_settled(make(handle), client)
+    assert_empty(client)
     (_, first), (data, second) = handled
     assert data == second.data == tutor(1)
     assert (second.id, second.metadata, second.channel) == (
@@ -204,6 +206,44 @@ def test_what_another_left_is_taken_over_and_begun_alone(
     wait_until(lambda: worker.run_once() or seen, 30)
     assert [others for _, others in seen] == [1, 1, 1]
     assert_empty(client)
+
+
+def test_new_messages_do_not_wait_for_all_that_was_left(
+    client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer, make: MakeWorker
+) -> None:
+    publish(publisher, 4)
+    consumer.read(TUTORS, 4)
+    wait_until(lambda: min(one.idle_ms for one in consumer.get_pending_messages(TUTORS)) >= 50)
+    publisher.publish(TUTORS, tutor(9))
+    handled: list[object] = []
+    worker = make(lambda data: handled.append(data) or True, worker_max_processing_time_seconds=0.05)
+    assert worker.run_once() == 5
+    assert handled == [tutor(0), tutor(9), tutor(1), tutor(2), tutor(3)]
+
+
+def test_what_was_taken_over_and_is_not_begun_at_a_stop_is_given_back_as_it_was(
+    publisher: MessagePublisher, consumer: MessageConsumer, make: MakeWorker
+) -> None:
+    publish(publisher, 3)
+    consumer.read(TUTORS, 3)
+    wait_until(lambda: min(one.idle_ms for one in consumer.get_pending_messages(TUTORS)) >= 50)
+    worker = make(lambda data: worker.stop() or True, worker_max_processing_time_seconds=0.05)
+    assert worker.run_once() == 1
+    assert [one.deliveries for one in consumer.get_pending_messages(TUTORS)] == [1, 1]
+
+
+def test_a_retry_is_made_when_it_is_due_however_seldom_the_queue_is_looked_at(
+    publisher: MessagePublisher, make: MakeWorker
+) -> None:
+    tried: list[object] = []
+
+    def handle(data: object) -> bool:
+        tried.append(data)
+        return len(tried) == 3
+
+    with running(make(handle, worker_poll_interval_ms=60_000)):
+        publish(publisher, 1)
+        wait_until(lambda: len(tried) == 3, 30)
 
 
 def test_a_message_that_ends_its_process_again_and_again_is_quarantined_unread(

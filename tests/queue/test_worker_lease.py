@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from queue_core import MessageConsumer, MessagePublisher, QueueChannels, QueueWorker
+from queue_core import MessageConsumer, MessagePublisher, QueueChannels, QueueWorker, ReceivedMessage
 from queue_core.client import RedisClient
 from queue_core.dead_letter import DeadLetters
+from queue_core.interruption import HandlerInterruption, Interruption, Why
 from queue_core.lease import Lease
 from queue_core.monitor import snapshot
 from queue_core.pending import Finish
@@ -119,7 +120,10 @@ def test_what_was_taken_over_all_the_same_is_left_to_the_other(
 ) -> None:
     publish(publisher, 2)
 
+    handled: list[object] = []
+
     def handle(data: object) -> bool:
+        handled.append(data)
         (first, second) = client.redis.xpending_range(client.keys.stream(TUTORS), other.group, "-", "+", 2)
         ids = [one["message_id"] for one in (first, second)]
         client.redis.xclaim(client.keys.stream(TUTORS), other.group, other.name, 0, ids)
@@ -130,6 +134,7 @@ def test_what_was_taken_over_all_the_same_is_left_to_the_other(
     assert worker.run_once() == 0
     total = worker.statistics().total
     assert (total.taken_over, total.failed) == (2, 0)
+    assert handled == [tutor(0)]
     assert {one.consumer for one in other.get_pending_messages(TUTORS)} == {"other"}
     assert "taken over by another consumer" in caplog.text
 
@@ -170,17 +175,38 @@ def test_elsewhere_than_in_the_main_thread_the_message_is_given_up_over_the_hand
         return go_on.wait(60)
 
     worker = make(stuck, time_limit_seconds=0.1)
-    handled: list[object] = []
+    handled: list[tuple[str, int]] = []
+
+    def note(data: dict[str, str], message: ReceivedMessage) -> bool:
+        handled.append((data["tutor_id"], message.deliveries))
+        return True
+
     with in_background(worker.run):
         wait_until(lambda: worker.statistics().total.failed, 30)
-        rescuer = make(lambda data: handled.append(data) or True)
+        rescuer = make(note)
         wait_until(lambda: rescuer.run_once() is not None and len(handled) == 2, 30)
         worker.stop()
         go_on.set()
-    assert sorted(map(str, handled)) == [str(tutor(0)), str(tutor(1))]
+    # What waited behind it was never begun.
+    assert sorted(handled) == [("T000", 2), ("T001", 1)]
     total = worker.statistics().total
     assert (total.processed, total.failed, total.taken_over) == (0, 1, 0)
     assert not snapshot(client, TUTORS).pending
+
+
+def test_only_the_call_that_was_meant_is_interrupted_and_alarms_of_others_go_where_they_did() -> None:
+    interruption, rang = Interruption(), list[int]()
+    before = signal.signal(signal.SIGALRM, lambda number, _: rang.append(number))
+    try:
+        assert not interruption.ask(Why.TIME_LIMIT, call=1)
+        with interruption.possible():
+            assert interruption.run(lambda: interruption.ask(Why.TIME_LIMIT, call=1), call=2)
+            with pytest.raises(HandlerInterruption):
+                interruption.run(lambda: interruption.ask(Why.TIME_LIMIT, call=2), call=2)
+            signal.raise_signal(signal.SIGALRM)
+            assert rang == [signal.SIGALRM]
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_handler_that_swallows_its_interruption_is_given_up_too(

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from queue_core.embedded import EmbeddedServer
 from queue_core.errors import AccessDeniedError, QueueUnavailableError
 from queue_core.monitor import snapshot
 from tests.conftest import wait_until
-from tests.queue.conftest import in_background, tutor
+from tests.queue.conftest import frozen, in_background, tutor
 
 TUTORS = QueueChannels.TUTORS
 Made = Callable[..., QueueWorker]
@@ -86,6 +87,30 @@ def test_a_stop_waits_for_redis_where_something_is_handled_and_not_acknowledged(
     assert worker.statistics().total.processed == 1
     seen = snapshot(own_client, TUTORS)
     assert seen.waiting + seen.pending == 1
+
+
+def test_an_acknowledgement_whose_answer_was_lost_counts_once(
+    own_server: EmbeddedServer, own_client: RedisClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(own_client, 1)
+    settings = own_client.settings.model_copy(update={"socket_timeout": 0.3})
+    with RedisClient(settings) as hasty, ExitStack() as stack:
+        goes_on: list[Callable[[], None]] = []
+        worker = QueueWorker(TUTORS, client=hasty)
+
+        @worker.register_handler(TUTORS)
+        def handle(data: object) -> bool:
+            goes_on.append(stack.enter_context(frozen(own_server)))
+            return True
+
+        with in_background(worker.run):
+            wait_until(lambda: "Waiting until Redis is back" in caplog.text, 30)
+            goes_on[0]()
+            wait_until(lambda: worker.statistics().total.processed, 30)
+            worker.stop()
+    assert len(goes_on) == 1
+    total = worker.statistics().total
+    assert (total.processed, total.taken_over) == (1, 0)
 
 
 def test_run_once_raises_and_the_next_one_takes_up_what_was_left(
