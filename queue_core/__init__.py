@@ -1,4 +1,4 @@
-"""A Redis Streams queue: publish, consume, retry, dead-letter, reclaim.
+"""A Redis Streams queue: publish, consume, work, retry, dead-letter, reclaim.
 
 Stands on its own: it imports neither Dagster nor SQLAlchemy.
 """
@@ -9,6 +9,8 @@ from queue_core.config import RedisSettings
 from queue_core.consumer import MessageConsumer
 from queue_core.errors import QueueError
 from queue_core.publisher import MessagePublisher
+from queue_core.received import ReceivedMessage
+from queue_core.worker import QueueWorker
 
 __all__ = [
     "Channel",
@@ -16,6 +18,8 @@ __all__ = [
     "MessagePublisher",
     "QueueChannels",
     "QueueError",
+    "QueueWorker",
+    "ReceivedMessage",
     "RedisClient",
     "RedisSettings",
     "get_redis_client",

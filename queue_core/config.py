@@ -112,6 +112,12 @@ class RedisSettings(EnvironmentSettings):
     worker_max_processing_time_seconds: float = Field(
         300, gt=0, le=86_400, description="seconds after which a pending message may be taken over"
     )
+    worker_time_limit_seconds: float = Field(
+        600, ge=0, le=86_400, description="seconds that a handler may take for a message; 0: no limit"
+    )
+    worker_grace_seconds: float = Field(
+        25, ge=0, le=86_400, description="seconds that a handler may go on after the worker is to stop"
+    )
 
     @property
     def worker_max_processing_time_ms(self) -> int:

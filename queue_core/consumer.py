@@ -42,6 +42,7 @@ from queue_core.failpoints import around
 from queue_core.group import ConsumerGroup
 from queue_core.isolation import crash_loop, most_deliveries
 from queue_core.outcomes import Message, Reason, Rejection
+from queue_core.pending import Finish, PendingMessage
 from queue_core.retry import PlannedRetry, plan_retry
 from queue_core.serializer import deserialize
 
@@ -54,23 +55,6 @@ _FEW = 50
 
 #: A blocking read may end this late: servers look for expired ones ten times a second.
 _LATE_MS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class PendingMessage:
-    """An entry that was delivered and not acknowledged.
-
-    Attributes:
-        entry_id: its id in the stream.
-        consumer: who holds it.
-        idle_ms: since when, in ms before now.
-        deliveries: how often it was delivered.
-    """
-
-    entry_id: str
-    consumer: str
-    idle_ms: int
-    deliveries: int
 
 
 @dataclass(slots=True)
@@ -145,6 +129,14 @@ class MessageConsumer:
                 done: int = pipeline.execute()[0]
         self.statistics.acknowledged += done
         return done
+
+    def finish(self, channel: Channel, entry_ids: Sequence[str]) -> list[Finish]:
+        """Acknowledge what this consumer still holds, and tell of each entry what became of it."""
+        keys = [self._stream(channel), self.client.keys.processing(channel)]
+        answers = self._group.run("finish", channel, keys, [self.name, *entry_ids]) if entry_ids else []
+        self._attempted.difference_update(entry_ids)
+        self.statistics.acknowledged += answers.count(Finish.DONE)
+        return [Finish(answer) for answer in answers]
 
     def get_pending_messages(self, channel: Channel | str, count: int = 100) -> list[PendingMessage]:
         """The oldest entries that were delivered and not acknowledged, of all consumers."""
@@ -279,6 +271,8 @@ class MessageConsumer:
         For those who record a final state elsewhere before they write a dead letter.
         """
         planned = plan_retry(self._group, channel, self.name, entry_id, error, rng=self._random)
+        if not planned.used_up:
+            self._attempted.discard(entry_id)
         self.statistics.retried += planned.delay_seconds is not None
         return planned
 

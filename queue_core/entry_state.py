@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from queue_core.channels import CONSUMER_GROUP, Channel
 from queue_core.client import RedisClient
-from queue_core.consumer import PendingMessage
 from queue_core.entry import Entry, fields_of
 from queue_core.letter import Attempt, read_attempts
+from queue_core.pending import PendingMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class ConsumerGroup:
                 try:
                     return action()
                 except redis.ResponseError as error:
-                    if tries == _TRIES or not answer_of(error).startswith(_GROUP_IS_GONE):
+                    if tries == _TRIES or not says_that_group_is_gone(error):
                         raise
             # A reader that waits may see it go more than once.
             self.create(channel)
@@ -73,3 +73,8 @@ class ConsumerGroup:
         """Keys that hold the state of a channel's entries: stream, retry set, processing hash."""
         keys = self.client.keys
         return [keys.stream(channel), keys.retry(channel), keys.processing(channel)]
+
+
+def says_that_group_is_gone(error: redis.ResponseError) -> bool:
+    """Whether a command failed because its group, or the stream with it, is not there."""
+    return answer_of(error).startswith(_GROUP_IS_GONE)

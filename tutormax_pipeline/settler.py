@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Entry
 from queue_core.errors import QueueError
+from queue_core.fault import describe
 from queue_core.outcomes import Reason, Rejection
 from queue_core.serializer import deserialize
 from tutormax_pipeline.judge import Judge
@@ -80,7 +80,7 @@ class Settler:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is one message's and not its neighbours'
             if len(entries) == 1:
-                return Settled([], [FailedAttempt(entries[0], _describe(error))])
+                return Settled([], [FailedAttempt(entries[0], describe(error))])
         half = len(entries) // 2
         parts = [self._settle(part) for part in (entries[:half], entries[half:])]
         return Settled([one for part in parts for one in part[0]], [one for part in parts for one in part[1]])
@@ -93,10 +93,3 @@ def _read_again(entry: Entry) -> tuple[str | None, datetime | None]:
     except Exception:  # noqa: BLE001 - see above: then it goes without
         return None, None
     return result.message_id, result.published_at
-
-
-def _describe(error: Exception) -> str:
-    # Not the error's own words: they may quote the message.
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

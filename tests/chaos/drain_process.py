@@ -16,8 +16,8 @@ from typing import Any
 
 from queue_core import MessageConsumer, QueueChannels, RedisClient, RedisSettings
 from queue_core.errors import QueueUnavailableError
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.drain import DrainLimits, drain
-from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import Store, StoreUnavailableError
 
 #: How long a drain waits out an outage by itself. Short, so that giving up and beginning anew is tried too.

@@ -16,8 +16,8 @@ from typing import Any
 
 from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.errors import PublishError, QueueFullError, QueueUnavailableError
+from queue_core.stopping import stop_on_signals
 from tests.chaos.plan import BATCH, Plan
-from tutormax_pipeline.stopping import stop_on_signals
 
 _PAUSE_SECONDS = 0.05
 _DIGITS = 12

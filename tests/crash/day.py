@@ -10,7 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete
 
-from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core import (
+    MessageConsumer,
+    MessagePublisher,
+    QueueChannels,
+    QueueWorker,
+    ReceivedMessage,
+    RedisClient,
+)
 from queue_core.dead_letter import DeadLetters, LetterFilter
 from queue_core.letter import DeadLetter
 from queue_core.letter_archive import ArchiveAction, ArchiveReceipt
@@ -32,6 +39,9 @@ from tutormax_pipeline.store.tables import message_ledger
 TUTORS = QueueChannels.TUTORS
 #: Messages that must end as rows, whatever happens, under these message ids.
 MESSAGES = [f"m{n}" for n in range(12)]
+SESSIONS = QueueChannels.SESSIONS
+#: Messages that a worker without Dagster handles.
+WORKED_ON = [f"w{n}" for n in range(3)]
 #: What a program of somebody else put into the stream; the last is mended by an operator.
 JUNK = [b"keep", b"put back", b"throw away"]
 #: Fails in the first hours of each day.
@@ -53,6 +63,7 @@ def live(client: RedisClient, store: Store, retention_days: int) -> None:
     _lose_a_ledger_row(client, store)
     _lose_an_entry(client, store)
     _drain(client, store)
+    _work(client)
     refresh_performance(store)
     maintain_all(client, store, retention_days, now=datetime.now(UTC) + timedelta(days=3))
 
@@ -102,6 +113,30 @@ def _die_holding(client: RedisClient, store: Store) -> None:
     reclaim(client, TUTORS, consumer="died", min_idle_ms=0)
     died.leave(TUTORS)
     _drain(client, store)
+
+
+def _work(client: RedisClient) -> None:
+    publisher = MessagePublisher(client)
+    for message_id in WORKED_ON:
+        publisher.publish(SESSIONS, {"session_id": message_id, "tutor_id": "T"}, message_id=message_id)
+    work_through(client)
+
+
+def work_through(client: RedisClient) -> None:
+    """A worker handles the sessions; each message id that it handled is in a set."""
+    worker = QueueWorker(SESSIONS, client=client)
+
+    @worker.register_handler(SESSIONS)
+    def handle(_: object, message: ReceivedMessage) -> bool:
+        worker._lease.renew()  # as its thread does, which may not get to it here
+        client.redis.sadd(handled_key(client), message.id)
+        return True
+
+    worker.run_once()
+
+
+def handled_key(client: RedisClient) -> str:
+    return f"{client.settings.key_prefix}:handled"
 
 
 def _work_on_letters(client: RedisClient, store: Store) -> None:

@@ -24,8 +24,8 @@ from queue_core.letter_counts import letter_counts
 from queue_core.monitor import snapshot
 from queue_core.outcomes import Outcome
 from queue_core.serializer import serialize
-from tests.conftest import settings_for
-from tests.crash.day import JUNK, MESSAGES, TUTORS
+from tests.conftest import settings_for, wait_until
+from tests.crash.day import JUNK, MESSAGES, SESSIONS, TUTORS, WORKED_ON, handled_key, work_through
 from tests.pipeline.conftest import rows
 from tutormax_pipeline import books
 from tutormax_pipeline.drain import drain
@@ -41,6 +41,7 @@ SIDE_EFFECTS = {
     "write": ["commit"],
     "ack": ["acknowledge"],
     "retry": ["retry", "claim", "begin"],
+    "work": ["renew", "finish"],
     "dead-letter": ["dead_letter", "discard", "archive", "withdraw", "set_letter_counts", "replace_stock"],
     "redrive": ["redrive"],
     "reclaim": ["reclaim", "release", "leave"],
@@ -151,9 +152,20 @@ def assert_everything_holds(client: RedisClient, store: Store, *, pruned: bool) 
     seen = snapshot(client, TUTORS)
     assert (seen.waiting, seen.pending, seen.scheduled) == (0, 0, 0)
     assert client.redis.exists(client.keys.retry(TUTORS), client.keys.processing(TUTORS)) == 0
+    assert_worked_through(client)
     found = books.look(client, store, TUTORS, datetime.now(UTC))
     assert found.balanced, found
     assert found.unrecorded == ()
+
+
+def assert_worked_through(client: RedisClient) -> None:
+    def settled() -> bool:
+        work_through(client)
+        return not snapshot(client, SESSIONS).pending
+
+    wait_until(settled, 30)
+    assert {one.decode() for one in client.redis.smembers(handled_key(client))} == set(WORKED_ON)
+    assert snapshot(client, SESSIONS).waiting == 0
 
 
 def times_stored(store: Store) -> dict[str, int]:

@@ -72,7 +72,7 @@ import os, sys
 import orjson
 from queue_core import MessageConsumer, QueueChannels, RedisClient, RedisSettings
 from tutormax_pipeline.drain import DrainLimits, drain
-from tutormax_pipeline.stopping import stop_on_signals
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.store import Store
 
 def work(url, prefix, address, limits):

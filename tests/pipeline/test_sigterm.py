@@ -12,10 +12,10 @@ import pytest
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot
+from queue_core.stopping import stop_on_signals
 from tests.conftest import wait_until
 from tests.pipeline.conftest import Drainer
 from tutormax_pipeline.drain import drain
-from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import Store
 
 SESSIONS = QueueChannels.SESSIONS

@@ -31,6 +31,8 @@ VARIABLES = [
     ("REDIS_WORKER_BATCH_SIZE", "10", "500", 500),
     ("REDIS_WORKER_POLL_INTERVAL_MS", "100", "20", 20),
     ("REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS", "300", "0.5", 0.5),
+    ("REDIS_WORKER_TIME_LIMIT_SECONDS", "600", "0", 0),
+    ("REDIS_WORKER_GRACE_SECONDS", "25", "0.5", 0.5),
     ("REDIS_QUEUE_MAXLEN", "100000", "1", 1),
 ]
 
@@ -88,6 +90,8 @@ def test_every_setting_is_tested_here() -> None:
         ("REDIS_WORKER_BATCH_SIZE", "10001", "less than or equal to 10000"),
         ("REDIS_WORKER_POLL_INTERVAL_MS", "0", "greater than or equal to 1"),
         ("REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS", "nan", "or equal to 86400"),
+        ("REDIS_WORKER_TIME_LIMIT_SECONDS", "-1", "greater than or equal to 0"),
+        ("REDIS_WORKER_GRACE_SECONDS", "inf", "less than or equal to 86400"),
         ("REDIS_QUEUE_MAXLEN", "1e5", "valid integer"),
         ("REDIS_KEY_PREFIX", "a b", "A-Za-z0-9_"),
         ("REDIS_URL", "http://h/0", "redis://, rediss:// or unix://"),

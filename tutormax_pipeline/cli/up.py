@@ -20,11 +20,11 @@ from rich.panel import Panel
 from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.embedded import EmbeddedServer, running
 from queue_core.monitor import snapshot
+from queue_core.stopping import Stop, stop_on_signals
 from tutormax_pipeline.home import prepare_home
 from tutormax_pipeline.local_dagster import LocalDagster, check_port_is_free
 from tutormax_pipeline.sample import sample_lines
 from tutormax_pipeline.settings import PipelineSettings, brings_own_redis, redis_settings
-from tutormax_pipeline.stopping import Stop, stop_on_signals
 from tutormax_pipeline.store import Store
 
 _LOOK_SECONDS = 0.5

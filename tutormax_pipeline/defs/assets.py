@@ -7,13 +7,13 @@ from pydantic import Field
 
 from queue_core import MessageConsumer, QueueChannels, QueueError
 from queue_core.channels import Channel
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.batches import BATCH_SIZE, LARGEST_BATCH_SIZE
 from tutormax_pipeline.defs.column_schema import column_schema
 from tutormax_pipeline.defs.drain_metadata import drain_metadata, drain_summary, loss_warning
 from tutormax_pipeline.defs.lanes import OWNERS, consumer_name
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.drain import DrainLimits, drain
-from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import StoreError
 from tutormax_pipeline.store.stored_messages import messages_stored
 from tutormax_pipeline.store.tables import record_table

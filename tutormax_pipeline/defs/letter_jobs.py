@@ -9,6 +9,7 @@ from pydantic import Field
 
 from queue_core import QueueError
 from queue_core.dead_letter import MAX_REDRIVES
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.defs.lanes import MAX_RUNTIME_SECONDS
 from tutormax_pipeline.defs.letter_choice import LetterChoice
 from tutormax_pipeline.defs.letter_patch import read_patch
@@ -23,7 +24,6 @@ from tutormax_pipeline.defs.letter_results import (
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.letters import dead_letters
 from tutormax_pipeline.mending import Mending, mend
-from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import StoreError
 
 #: Tag of a run that says who launched it.

@@ -12,12 +12,12 @@ from queue_core.dead_letter import DeadLetters
 from queue_core.errors import QueueError
 from queue_core.letter_filter import LetterFilter
 from queue_core.letter_reports import DiscardReport
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.cli.dlq.choosing import choosing_letters
 from tutormax_pipeline.cli.dlq.confirming import doing_it, saying_why
 from tutormax_pipeline.cli.dlq.opening import opened_letters
 from tutormax_pipeline.cli.login_name import login_name
 from tutormax_pipeline.cli.progress import progress_bar
-from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import StoreError
 
 

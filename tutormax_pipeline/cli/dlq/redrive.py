@@ -13,11 +13,11 @@ from queue_core.dead_letter import MAX_REDRIVES, DeadLetters
 from queue_core.errors import QueueError
 from queue_core.letter_filter import LetterFilter
 from queue_core.letter_reports import RedriveReport
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.cli.dlq.choosing import choosing_letters
 from tutormax_pipeline.cli.dlq.confirming import doing_it
 from tutormax_pipeline.cli.dlq.opening import opened_letters
 from tutormax_pipeline.cli.progress import progress_bar
-from tutormax_pipeline.stopping import stop_on_signals
 
 
 class RateType(click.FloatRange):

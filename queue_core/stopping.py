@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,16 +24,25 @@ class Stop:
         """True once a stop was asked for."""
         return self.requested
 
+    def request(self) -> None:
+        """Ask for a stop, from any thread; the first time counts."""
+        if not self.requested:
+            self.requested, self.requested_at = True, time.monotonic()
+
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
+def stop_on_signals(stop: Stop | None = None, *, again: Callable[[], None] | None = None) -> Iterator[Stop]:
     """While inside, SIGTERM and SIGINT only set the stop; one more, a second later, acts as it usually does.
 
     Sooner it is the same request: a terminal and a parent process often send it twice.
 
     In a thread other than the main one signals stay as they are.
+
+    Args:
+        stop: what is set; a new one when not given.
+        again: called for that second signal instead of what it usually does, which a third one then does.
     """
-    stop = Stop()
+    stop = stop or Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -44,11 +53,14 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(one, handler)
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        if stop.requested and time.monotonic() - stop.requested_at > _SAME_REQUEST_SECONDS:
+        if not stop.requested:
+            stop.request()
+        elif time.monotonic() - stop.requested_at > _SAME_REQUEST_SECONDS:
             restore()
-            signal.raise_signal(number)
-        elif not stop.requested:
-            stop.requested, stop.requested_at = True, time.monotonic()
+            if again is None:
+                signal.raise_signal(number)
+            else:
+                again()
 
     for one in _SIGNALS:
         signal.signal(one, ask)
