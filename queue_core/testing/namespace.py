@@ -12,7 +12,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from queue_core.client import RedisClient
 from queue_core.config import RedisSettings
+from queue_core.errors import ConfigurationError
 
+#: What says where to connect, and as whom.
+_WHERE = {"url", "host", "port", "db", "username", "password", "key_prefix"}
+_CHANGEABLE = [name for name in RedisSettings.model_fields if name not in _WHERE]
 #: Keys that are deleted in one command.
 _STEP_KEYS = 500
 
@@ -42,10 +46,15 @@ def own_namespace(url: SecretStr, **settings: Any) -> Iterator[RedisClient]:
         settings: any of ``RedisSettings``.
 
     Raises:
-        ConfigurationError: one of them is wrong.
+        ConfigurationError: one of them is wrong, is none, or would make the namespace another one.
     """
-    prefix = f"test-{uuid.uuid4().hex}"
-    with RedisClient(GivenSettings.load(**{"url": url, "key_prefix": prefix} | settings)) as client:
+    for name in settings:
+        # Another prefix could be that of a real queue, all of which would be deleted at the end.
+        if name not in _CHANGEABLE:
+            raise ConfigurationError(f"{name}: may not be given here; what may be: {', '.join(_CHANGEABLE)}")
+    # In braces, so that a Cluster keeps all of them together.
+    prefix = f"{{test-{uuid.uuid4().hex}}}"
+    with RedisClient(GivenSettings.load(url=url, key_prefix=prefix, **settings)) as client:
         try:
             yield client
         finally:

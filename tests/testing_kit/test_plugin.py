@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from queue_core import RedisClient
 from queue_core.embedded import EmbeddedServer
+from tests.conftest import wait_until
 from tests.testing_kit.conftest import Project
 
 pytest_plugins = ["pytester"]
@@ -46,6 +48,30 @@ def test_server(queue_client, worker_id, tmp_path_factory):
     assert len(set(ports)) == len(ports)
 """
     project(tests, "-p", "xdist", "-n", "2", "--dist", "each", apart=True).assert_outcomes(passed=2)
+
+
+def test_the_server_ends_with_the_tests_even_when_these_are_killed(
+    project: Project, pytester: pytest.Pytester
+) -> None:
+    tests = """
+import os, signal
+from pathlib import Path
+
+def test_that_dies(queue_client):
+    Path("server.pid").write_text(str(queue_client.redis.info("server")["process_id"]))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert project(tests, apart=True).ret == -9
+    server = int(pytester.path.joinpath("server.pid").read_text())
+    wait_until(lambda: has_ended(server), 30, "the server's end")
+
+
+def has_ended(pid: int) -> bool:
+    """Whether nothing but, at most, its exit code is left."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_marker_changes_settings_and_the_nearest_one_wins(project: Project) -> None:

@@ -8,12 +8,16 @@ import subprocess
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from queue_core.outcomes import Message, Rejection
-from queue_core.serializer import deserialize
+from queue_core.serializer import deserialize, serialize
+from tests.queue.json_values import records
 from tests.vectors.cases import ACCEPTED, CANONICAL, REFUSED, STREAM, Case
 from tests.vectors.document import FOLDER, documents
 
+VERIFY = FOLDER.parents[1] / "tests" / "vectors" / "verify.mjs"
 VECTORS: dict[str, Any] = json.loads((FOLDER / "envelopes.json").read_bytes())
 
 
@@ -47,8 +51,8 @@ def test_names_of_vectors_are_unique(kind: str) -> None:
 
 @pytest.mark.needs_node
 def test_an_independent_implementation_agrees_with_each_of_them(node: str) -> None:
-    command = [node, "tests/vectors/verify.mjs", "docs/vectors/envelopes.json"]
-    done = subprocess.run(command, cwd=FOLDER.parents[1], capture_output=True, check=True, timeout=60)
+    command = [node, VERIFY, FOLDER / "envelopes.json"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     found = json.loads(done.stdout)
     for kind, members in {
         "canonical": ("name", "canonical", "checksum"),
@@ -56,3 +60,23 @@ def test_an_independent_implementation_agrees_with_each_of_them(node: str) -> No
         "refused": ("name", "reason"),
     }.items():
         assert found[kind] == [{member: one[member] for member in members} for one in VECTORS[kind]]
+
+
+@pytest.mark.needs_node
+@settings(max_examples=4, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(found=st.lists(records, min_size=30, max_size=60))
+def test_it_agrees_about_whatever_can_be_published(
+    node: str, tmp_path_factory: pytest.TempPathFactory, found: list[dict[str, Any]]
+) -> None:
+    cases = [
+        {
+            "name": str(number),
+            "envelope": serialize(STREAM, record, message_id="m").decode(),
+            "max_bytes": 10**6,
+        }
+        for number, record in enumerate(found)
+    ]
+    file = tmp_path_factory.mktemp("records") / "vectors.json"
+    file.write_text(json.dumps({"stream": STREAM, "canonical": [], "accepted": cases, "refused": []}))
+    done = subprocess.run([node, VERIFY, file], capture_output=True, check=True, timeout=60)
+    assert {one.get("id") for one in json.loads(done.stdout)["accepted"]} == {"m"}
