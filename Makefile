@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos model lint format lock bench day screenshots clean
+.PHONY: help setup up test chaos model lint format lock bench day vectors screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ bench: setup ## measure draining
 
 day: setup ## simulate a day of 3,000 messages, and measure what its runs and looks cost
 	$(BIN)/python -m benchmarks.day $(ARGS)
+
+vectors: setup ## write docs/vectors anew: what producers in other languages test themselves with
+	$(BIN)/python -m tests.vectors
 
 screenshots: setup ## take the pictures of docs/operations.md anew, with Debian's chromium (a few minutes)
 	$(BIN)/python -m tests.ui.screenshots

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from queue_core.monitor import ChannelSnapshot
+from queue_core.simulation.rhythm import WORKING_DAY
 from tutormax_pipeline.launch_policy import decide
 from tutormax_pipeline.observation import Observation, Remembered, observe
 from tutormax_pipeline.settings import PipelineSettings
@@ -24,8 +25,6 @@ START_SECONDS = 3.0
 
 #: Messages a day, by channel.
 MESSAGES = {"tutors": 100, "sessions": 2_500, "feedback": 400}
-#: Of a day's messages, how many fall into each hour: few at night, most from 15 to 21 h.
-_HOURS = [1] * 7 + [2, 3, 3, 3, 4, 4, 4, 6, 10, 12, 12, 12, 12, 8, 4, 2, 1]
 
 
 @dataclass(slots=True)
@@ -52,7 +51,7 @@ class Day:
 def arrivals(messages: int, seed: int) -> list[float]:
     """Seconds into the day at which so many messages arrive, with peaks in the afternoon."""
     chance = random.Random(seed)  # noqa: S311 - the same day each time
-    hours = chance.choices(range(24), weights=_HOURS, k=messages)
+    hours = chance.choices(range(24), weights=WORKING_DAY, k=messages)
     return sorted((hour + chance.random()) * 3_600 for hour in hours)
 
 

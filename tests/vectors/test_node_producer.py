@@ -1,0 +1,129 @@
+"""A producer in another language, and the guide that explains how to write one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core.embedded import EmbeddedServer
+from queue_core.outcomes import Message
+from queue_core.serializer import checksum, deserialize
+from queue_core.testing import assert_published
+from tests.conftest import settings_for, wait_until
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "producing.md").read_text()
+PROGRAM = ROOT / "examples" / "producer.mjs"
+TUTORS = QueueChannels.TUTORS
+
+pytestmark = pytest.mark.needs_node
+
+#: Records as lines; numbers and keys are written as nobody's canonical form has them.
+RECORDS = [
+    '{"tutor_id": "T1", "name": "Ann", "rating": 4.50, "metrics": {"b": 1e21, "a": -0, "10": 1, "9": 1e-7}}',
+    '{"tutor_id": "T2", "name": "\u00fc\u2028\\ud83d\\ude00 \\u0001 \\"/\\\\", "\ufb33": 1, "\U0001f600": 2}',
+    '{"tutor_id": "T3", "name": "", "metrics": {"a": [0.1, 9007199254740991, 5e-324, null, true]}}',
+]
+
+
+def environment(client: RedisClient, server: EmbeddedServer) -> dict[str, str]:
+    return {
+        **os.environ,
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(server.port),
+        "REDIS_KEY_PREFIX": client.settings.key_prefix,
+        "REDIS_QUEUE_MAXLEN": str(client.settings.queue_maxlen),
+    }
+
+
+def test_what_node_publishes_is_read_and_verified_here(
+    node: str, client: RedisClient, valkey: EmbeddedServer
+) -> None:
+    lines = [RECORDS[0], "not JSON", '{"tutor_id": "T0", "sessions_count": 9007199254740993}', *RECORDS[1:]]
+    done = subprocess.run(
+        [node, PROGRAM, "tutors"],
+        input="\n".join(lines).encode(),
+        env=environment(client, valkey),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    ids = done.stdout.decode().split()
+    messages = MessageConsumer(client).consume(TUTORS)
+    assert [message["id"] for message in messages] == ids
+    assert [message["data"] for message in messages] == [json.loads(record) for record in RECORDS]
+    assert done.returncode == 1
+    first, second = done.stderr.decode().splitlines()
+    assert first.startswith("line 2: ")
+    assert second == "line 3: integer beyond 2^53 - 1; send it as text"
+
+
+def test_node_waits_while_the_queue_is_full_and_then_goes_on(node: str, valkey: EmbeddedServer) -> None:
+    with RedisClient(settings_for(valkey, queue_maxlen=5)) as client:
+        MessagePublisher(client).publish_tutor_data({"tutor_id": "T0", "name": "x"})
+        consumer = MessageConsumer(client)
+        consumer.create_consumer_group(TUTORS)
+        process = subprocess.Popen(
+            [node, PROGRAM, "tutors"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(client, valkey),
+        )
+        assert process.stdin is not None
+        process.stdin.write("\n".join(f'{{"tutor_id": "N{n}", "name": "x"}}' for n in range(8)).encode())
+        process.stdin.close()
+        stream = client.keys.stream(TUTORS)
+        wait_until(lambda: client.redis.xlen(stream) == 5, 30)
+        drained: list[str] = []
+
+        def drain() -> bool:
+            assert client.redis.xlen(stream) <= 10
+            messages = consumer.consume(TUTORS, count=2)
+            assert len(messages) <= 5
+            consumer.acknowledge(TUTORS, *(message["_redis_id"] for message in messages))
+            drained.extend(message["data"]["tutor_id"] for message in messages)
+            return len(drained) == 9
+
+        wait_until(drain, 30)
+        assert process.wait(30) == 0
+        assert drained == ["T0", *(f"N{n}" for n in range(8))]
+
+
+def test_node_says_in_one_line_that_there_is_no_server(node: str) -> None:
+    done = subprocess.run(
+        [node, PROGRAM, "tutors"],
+        input=b'{"tutor_id": "T1", "name": "x"}',
+        env={**os.environ, "REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"Error: connect ECONNREFUSED 127.0.0.1:1\n"
+
+
+def test_the_guides_commands_do_what_it_says(node: str, client: RedisClient, valkey: EmbeddedServer) -> None:
+    for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL):
+        done = subprocess.run(
+            ["/bin/sh", "-ec", block],
+            cwd=ROOT,
+            env=environment(client, valkey),
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+    # The last one publishes, and prints the message id.
+    assert_published(client, TUTORS, {"rating": 4.5}, message_id=done.stdout.decode().strip(), count=1)
+
+
+def test_the_guides_envelope_is_one(client: RedisClient) -> None:
+    (text,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    message = deserialize(text.encode(), channel="tutormax:tutors")
+    assert isinstance(message, Message)
+    assert checksum(message.data) in text
