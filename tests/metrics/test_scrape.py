@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from urllib.request import urlopen
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
+from queue_core.entry_id import EntryId
 from queue_core.outcomes import Outcome, Reason
 from tests.conftest import settings_for, wait_until
 from tests.metrics.conftest import Scraped
@@ -19,6 +21,8 @@ from tests.queue.letters import bury
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.metrics.ledger_counts import LedgerCounts
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.prune import prune
+from tutormax_pipeline.store.settled import settled_ever
 
 TUTORS = QueueChannels.TUTORS
 Scrape = Callable[[], Scraped]
@@ -151,6 +155,33 @@ def test_a_ledger_that_takes_long_to_count_is_counted_seldom(
     assert answers[0] == {}
     assert answers[-1] == {("tutors", Outcome.STORED): 2}
     assert 15 <= answers.count({}) < 20
+
+
+def test_pruning_the_ledger_takes_nothing_from_a_counter(
+    store: Store, client: RedisClient, publisher: MessagePublisher
+) -> None:
+    publisher.publish_batch(TUTORS, tutors(3))
+    drained(client, store)
+    before = settled_ever(store)
+    later = datetime.now(UTC) + timedelta(days=1)
+    prune(store, TUTORS, recorded_before=later, oldest=EntryId.parse("9999999999999-0"))
+    assert store.outcome_counts(TUTORS)[Outcome.STORED] == 0
+    assert settled_ever(store) == before == {("tutors", Outcome.STORED): 3}
+    publisher.publish_batch(TUTORS, tutors(2))
+    drained(client, store)
+    assert settled_ever(store) == {("tutors", Outcome.STORED): 5}
+
+
+def test_while_a_count_is_at_work_the_one_before_stands_for_the_store_but_not_for_ever(store: Store) -> None:
+    seconds = 0.0
+    counts = LedgerCounts(lambda: store, clock=lambda: seconds)
+    assert counts.last() is None
+    assert counts() == counts.last() == {}
+    seconds = 59
+    assert counts.last() == {}
+    seconds = 60
+    assert counts.last() is None
+    assert counts() == counts.last() == {}
 
 
 def test_every_name_has_a_help_text_a_type_and_the_prefix(exporter: int) -> None:

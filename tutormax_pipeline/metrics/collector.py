@@ -52,7 +52,8 @@ class QueueCollector(Collector):
         self._client: RedisClient | None = None
         self._tally = LetterTally()
         self._look = TimedLook(self._ask_redis, seconds)
-        self._count = TimedLook(LedgerCounts(open_store), seconds)
+        self._ledger = LedgerCounts(open_store)
+        self._count = TimedLook(self._ledger, seconds)
 
     def describe(self) -> list[Metric]:
         """Nothing: so that registering does not look at anything."""
@@ -67,7 +68,7 @@ class QueueCollector(Collector):
             yield from server_families(found)
             yield from channel_families(found.channels)
             yield from letter_families(found, counted)
-        settled = self._count()
+        settled = self._count() or self._ledger.last()
         yield up("store", "1 where the store can be read.", is_up=settled is not None)
         if settled is not None:
             yield from ledger_families(settled)

@@ -13,6 +13,9 @@ from tutormax_pipeline.store.settled import settled_ever
 #: counting, however large the ledger is.
 _REST = 19
 
+#: How long a count may be at work while the one before it still stands for the store; then it hangs.
+_PATIENCE_SECONDS = 60.0
+
 
 class LedgerCounts:
     """Counts of a store that may be away, and of a ledger that may be large.
@@ -27,19 +30,19 @@ class LedgerCounts:
     ) -> None:
         self._open_store, self._clock = open_store, clock
         self._store: Store | None = None
-        self._counted: dict[tuple[str, Outcome], int] = {}
-        self._next_count = clock()
+        self._counted: dict[tuple[str, Outcome], int] | None = None
+        self._asked_at = self._next_count = clock()
 
     def __call__(self) -> dict[tuple[str, Outcome], int] | None:
         """Entries by channel and final state; None where the store cannot be read.
 
         As they were a little while ago, where counting takes long.
         """
+        self._asked_at = begun = self._clock()
         try:
             if self._store is None:
                 self._store = self._open_store()
-            begun = self._clock()
-            if begun >= self._next_count:
+            if self._counted is None or begun >= self._next_count:
                 self._counted = settled_ever(self._store)
                 ended = self._clock()
                 self._next_count = ended + _REST * (ended - begun)
@@ -48,9 +51,15 @@ class LedgerCounts:
             return None
         return self._counted
 
+    def last(self) -> dict[tuple[str, Outcome], int] | None:
+        """What was counted last, for whoever cannot wait for the count that is at work.
+
+        None where the store could not be read then, or where that count seems to hang.
+        """
+        return self._counted if self._clock() - self._asked_at < _PATIENCE_SECONDS else None
+
     def close(self) -> None:
         """Close the store; the next count opens it again."""
         if self._store is not None:
             self._store.close()
-        self._store = None
-        self._next_count = self._clock()
+        self._store = self._counted = None

@@ -101,7 +101,7 @@ def _looks(settings: PipelineSettings) -> Iterator[Callable[[], Look | Away]]:
 def _shown(console: Console, interval: float, *, for_programs: bool) -> Iterator[Show]:
     """How a look is shown: a screen of its own where there is a terminal, else one text after the other."""
     if for_programs or not console.is_terminal or console.is_dumb_terminal:
-        yield lambda watch: _show_once(watch, console, for_programs=for_programs)
+        yield lambda watch: _show_next(watch, console, for_programs=for_programs)
         return
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         yield lambda watch: live.update(_page(watch, console, interval), refresh=True)
@@ -111,6 +111,12 @@ def _page(watch: Watch, console: Console, interval: float) -> Group:
     footer = Text(f"every {interval:g} s; Ctrl-C ends it", style="dim")
     lines = _lines(watch, console, height=console.height - 2)
     return Group(*lines, Text(), footer)
+
+
+def _show_next(watch: Watch, console: Console, *, for_programs: bool) -> None:
+    _show_once(watch, console, for_programs=for_programs)
+    if not for_programs:
+        console.print()
 
 
 def _show_once(watch: Watch, console: Console, *, for_programs: bool) -> None:
