@@ -15,7 +15,7 @@ import threading
 
 from queue_core import QueueError, get_redis_client
 from queue_core.look import Away, Look, look
-from queue_core.watch import Watch
+from queue_core.looks import Looks
 
 COLUMNS = "{:<10} {:>9} {:>9} {:>7} {:>7} {:>10} {:>9} {:>9}"
 
@@ -33,17 +33,17 @@ def main() -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     with client:
-        watch = Watch()
+        looks = Looks()
         while not stop.is_set():
             found = look(client)
             if isinstance(found, Away) and (options.snapshot or found.denied):
                 print(f"Error: {found.error}", file=sys.stderr)
                 return 1
-            watch.take(found)
+            looks.take(found)
             # The second look is the first that knows how fast messages come and go.
-            if not options.snapshot or watch.history("tutors"):
-                print("\n".join(_lines(watch)), flush=True)
-            if options.snapshot and watch.history("tutors"):
+            if not options.snapshot or looks.history("tutors"):
+                print("\n".join(_lines(looks)), flush=True)
+            if options.snapshot and looks.history("tutors"):
                 return 0
             stop.wait(options.interval)
     return 0
@@ -63,23 +63,23 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _lines(watch: Watch) -> list[str]:
+def _lines(looks: Looks) -> list[str]:
     lines = [""]
-    if watch.away is not None and watch.away_since is not None:
-        lines += [f"Redis is away since {watch.away_since:%H:%M:%S} UTC; trying again.", watch.away.error]
-    if watch.last is not None and watch.away is None:
-        lines += _figures(watch, watch.last)
+    if looks.away is not None and looks.away_since is not None:
+        lines += [f"Redis is away since {looks.away_since:%H:%M:%S} UTC; trying again.", looks.away.error]
+    if looks.last is not None and looks.away is None:
+        lines += _figures(looks, looks.last)
     return lines
 
 
-def _figures(watch: Watch, seen: Look) -> list[str]:
+def _figures(looks: Looks, seen: Look) -> list[str]:
     memory, ping = seen.health.used_memory_bytes / 1_048_576, seen.health.latency_ms
     lines = [
         f"Queues on {seen.address}, {seen.taken_at:%H:%M:%S} UTC: {memory:.1f} MiB, ping {ping:.1f} ms",
         COLUMNS.format("channel", "waiting", "pending", "retry", "dead", "oldest", "in/s", "out/s"),
     ]
     for channel in seen.channels:
-        one, rates = channel.figures, watch.rates(channel.figures.channel)
+        one, rates = channel.figures, looks.rates(channel.figures.channel)
         oldest = one.oldest_unprocessed_age_seconds
         lines.append(
             COLUMNS.format(

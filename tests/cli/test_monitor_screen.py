@@ -13,7 +13,7 @@ from queue_core.group_health import GroupConsumer
 from queue_core.look import Away, ChannelLook, Look
 from queue_core.outcomes import Reason
 from queue_core.recent_letters import ReasonCount, RecentLetters
-from queue_core.watch import Watch
+from queue_core.looks import Looks
 from tests.conftest import NOTHING
 from tutormax_pipeline.cli.monitor.screen import screen
 from tutormax_pipeline.cli.monitor.sparkline import sparkline
@@ -58,25 +58,25 @@ def a_look(seconds: float = 0, *, consumers: int = 1, added: int = 0, health: He
     )
 
 
-def watched(looks: int = 40, **options: int) -> Watch:
-    watch = Watch()
-    for n in range(looks):
-        watch.take(a_look(n, added=n * n * 100, **options))
-    return watch
+def watched(count: int = 40, **options: int) -> Looks:
+    looks = Looks()
+    for n in range(count):
+        looks.take(a_look(n, added=n * n * 100, **options))
+    return looks
 
 
-def drawn(watch: Watch, width: int = 80, height: int | None = None, *, ascii_only: bool = False) -> list[str]:
+def drawn(looks: Looks, width: int = 80, height: int | None = None, *, ascii_only: bool = False) -> list[str]:
     now = NOW + timedelta(seconds=60)
-    return [one.plain for one in screen(watch, now=now, width=width, height=height, ascii_only=ascii_only)]
+    return [one.plain for one in screen(looks, now=now, width=width, height=height, ascii_only=ascii_only)]
 
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("is_away", [False, True])
 def test_no_line_is_wider_than_the_terminal_though_every_figure_is_large(width: int, is_away: bool) -> None:
-    watch = watched()
+    looks = watched()
     if is_away:
-        watch.take(Away(NOW, "redis:6379/0", "Redis at " + "x" * 100 + " is not available.", denied=False))
-    lines = drawn(watch, width)
+        looks.take(Away(NOW, "redis:6379/0", "Redis at " + "x" * 100 + " is not available.", denied=False))
+    lines = drawn(looks, width)
     assert max(map(len, lines)) <= width
     (row,) = [line for line in lines if line.startswith("tutors")]
     assert row.split()[1:6] == ["1,234,567+", "9,999,999", "100,000", "8,765,432", "60.0"]
@@ -116,32 +116,32 @@ def test_what_is_wrong_is_said_in_words() -> None:
 
 
 def test_an_outage_says_since_when_and_keeps_the_last_figures() -> None:
-    watch = watched()
-    watch.take(Away(NOW + timedelta(seconds=48), "redis:6379/0", "It is not available.", denied=False))
-    lines = drawn(watch)
+    looks = watched()
+    looks.take(Away(NOW + timedelta(seconds=48), "redis:6379/0", "It is not available.", denied=False))
+    lines = drawn(looks)
     assert lines[:2] == ["! Redis is away since 21:00:48 UTC (12 s); trying again", "! It is not available."]
     assert any(line.startswith("tutors") and "1,234,567" in line for line in lines)
-    watch.take(a_look(100))
-    assert "away" not in "".join(drawn(watch))
+    looks.take(a_look(100))
+    assert "away" not in "".join(drawn(looks))
 
 
 def test_before_redis_was_ever_there_only_that_is_said() -> None:
-    watch = Watch()
-    watch.take(Away(NOW, "redis:6379/0", "It is not available.", denied=False))
-    assert drawn(watch) == [
+    looks = Looks()
+    looks.take(Away(NOW, "redis:6379/0", "It is not available.", denied=False))
+    assert drawn(looks) == [
         "! Redis is away since 21:00:00 UTC (1.0 min); trying again",
         "! It is not available.",
     ]
 
 
 def test_a_line_without_blocks_is_pure_ascii_and_a_name_cannot_command_the_terminal() -> None:
-    watch = Watch()
+    looks = Looks()
     nasty = GroupConsumer("\x1b[2Jläufer\n" + "x" * 100, 1, 0)
     for n in range(3):
         seen = a_look(n, added=n)
-        watch.take(replace(seen, channels=tuple(replace(one, consumers=(nasty,)) for one in seen.channels)))
+        looks.take(replace(seen, channels=tuple(replace(one, consumers=(nasty,)) for one in seen.channels)))
     for ascii_only in (True, False):
-        lines = drawn(watch, ascii_only=ascii_only)
+        lines = drawn(looks, ascii_only=ascii_only)
         assert "\x1b" not in "".join(lines)
         assert not any("\n" in line for line in lines)
         assert max(map(len, lines)) <= 80

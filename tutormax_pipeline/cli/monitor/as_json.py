@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 
 from queue_core.look import ChannelLook, Look
-from queue_core.watch import Watch
+from queue_core.looks import Looks
 
 
-def as_json(watch: Watch, *, now: datetime) -> str:
+def as_json(looks: Looks, *, now: datetime) -> str:
     """One line.
 
     ``redis.up`` tells whether Redis answered the last time. Where it did not, ``redis.error`` and
@@ -20,29 +20,29 @@ def as_json(watch: Watch, *, now: datetime) -> str:
     ``taken_at``; ``channels`` is empty where there never was one. Rates are messages a second, null where
     unknown.
     """
-    last, away = watch.last, watch.away
+    last, away = looks.last, looks.away
     redis: dict[str, Any] = {
         "address": away.address if away else last.address if last else None,
         "up": away is None and last is not None,
-        "away_since": watch.away_since,
+        "away_since": looks.away_since,
         "error": away.error if away else None,
     }
     found = {
         "now": now,
         "taken_at": last.taken_at if last else None,
         "redis": redis | (asdict(last.health) if last else {}),
-        "channels": {one.figures.channel: _channel(watch, one) for one in last.channels} if last else {},
+        "channels": {one.figures.channel: _channel(looks, one) for one in last.channels} if last else {},
         "dead_letters": _letters(last) if last else None,
     }
     return orjson.dumps(found).decode()
 
 
-def _channel(watch: Watch, one: ChannelLook) -> dict[str, Any]:
-    rates, history = watch.rates(one.figures.channel), watch.history(one.figures.channel)
+def _channel(looks: Looks, one: ChannelLook) -> dict[str, Any]:
+    rates, history = looks.rates(one.figures.channel), looks.history(one.figures.channel)
     return {
         **asdict(one.figures),
-        "published_per_second": rates.published if watch.away is None else None,
-        "processed_per_second": rates.processed if watch.away is None else None,
+        "published_per_second": rates.published if looks.away is None else None,
+        "processed_per_second": rates.processed if looks.away is None else None,
         "history": {
             "published_per_second": [each.published for each in history],
             "processed_per_second": [each.processed for each in history],

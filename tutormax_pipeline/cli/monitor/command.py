@@ -16,7 +16,7 @@ from rich.text import Text
 from queue_core import RedisClient
 from queue_core.errors import AccessDeniedError, QueueUnavailableError
 from queue_core.look import Away, Look, look
-from queue_core.watch import Watch
+from queue_core.looks import Looks
 from tutormax_pipeline.cli.monitor.as_json import as_json
 from tutormax_pipeline.cli.monitor.screen import screen
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
@@ -27,7 +27,7 @@ _SNAPSHOT_SECONDS = 1.0
 #: How soon a request to stop is noticed.
 _STEP_SECONDS = 0.05
 
-Show = Callable[[Watch], None]
+Show = Callable[[Looks], None]
 
 
 def _a_number(_context: click.Context, option: click.Parameter, value: float) -> float:
@@ -57,25 +57,25 @@ def monitor(once: bool, for_programs: bool, interval: float) -> None:
     Looking changes nothing, and nothing of a message is shown. Where Redis is away it says so, and goes on
     when it is back. Ctrl-C ends it.
     """
-    console, watch = Console(highlight=False), Watch()
+    console, looks = Console(highlight=False), Looks()
     with stop_on_signals() as stop, _looks(PipelineSettings.load()) as take:
         first = take()
         if isinstance(first, Away) and (once or first.denied):
             raise _error(first)
-        watch.take(first)
+        looks.take(first)
         if once:
             _wait(min(interval, _SNAPSHOT_SECONDS), stop)
             second = take()
             if isinstance(second, Away):
                 raise _error(second)
-            watch.take(second)
-            _show_once(watch, console, for_programs=for_programs)
+            looks.take(second)
+            _show_once(looks, console, for_programs=for_programs)
             return
         with _shown(console, interval, for_programs=for_programs) as show:
-            show(watch)
+            show(looks)
             while not _wait(interval, stop):
-                watch.take(take())
-                show(watch)
+                looks.take(take())
+                show(looks)
 
 
 @contextmanager
@@ -101,36 +101,36 @@ def _looks(settings: PipelineSettings) -> Iterator[Callable[[], Look | Away]]:
 def _shown(console: Console, interval: float, *, for_programs: bool) -> Iterator[Show]:
     """How a look is shown: a screen of its own where there is a terminal, else one text after the other."""
     if for_programs or not console.is_terminal or console.is_dumb_terminal:
-        yield lambda watch: _show_next(watch, console, for_programs=for_programs)
+        yield lambda looks: _show_next(looks, console, for_programs=for_programs)
         return
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
-        yield lambda watch: live.update(_page(watch, console, interval), refresh=True)
+        yield lambda looks: live.update(_page(looks, console, interval), refresh=True)
 
 
-def _page(watch: Watch, console: Console, interval: float) -> Group:
+def _page(looks: Looks, console: Console, interval: float) -> Group:
     footer = Text(f"every {interval:g} s; Ctrl-C ends it", style="dim")
-    lines = _lines(watch, console, height=console.height - 2)
+    lines = _lines(looks, console, height=console.height - 2)
     return Group(*lines, Text(), footer)
 
 
-def _show_next(watch: Watch, console: Console, *, for_programs: bool) -> None:
-    _show_once(watch, console, for_programs=for_programs)
+def _show_next(looks: Looks, console: Console, *, for_programs: bool) -> None:
+    _show_once(looks, console, for_programs=for_programs)
     if not for_programs:
         console.print()
 
 
-def _show_once(watch: Watch, console: Console, *, for_programs: bool) -> None:
+def _show_once(looks: Looks, console: Console, *, for_programs: bool) -> None:
     if for_programs:
-        click.echo(as_json(watch, now=datetime.now(UTC)))
+        click.echo(as_json(looks, now=datetime.now(UTC)))
         return
-    for line in _lines(watch, console):
+    for line in _lines(looks, console):
         console.print(line, soft_wrap=True)
 
 
-def _lines(watch: Watch, console: Console, height: int | None = None) -> list[Text]:
+def _lines(looks: Looks, console: Console, height: int | None = None) -> list[Text]:
     # A terminal that is not one (a pipe) has a width all the same: COLUMNS, or 80.
     plain = not console.encoding.lower().startswith("utf")
-    return screen(watch, now=datetime.now(UTC), width=console.width, height=height, ascii_only=plain)
+    return screen(looks, now=datetime.now(UTC), width=console.width, height=height, ascii_only=plain)
 
 
 def _wait(seconds: float, stop: Callable[[], bool]) -> bool:

@@ -13,7 +13,7 @@ from rich.text import Text
 from queue_core.channels import RELEASED_CONSUMER
 from queue_core.client import Health
 from queue_core.look import Away, ChannelLook, Look
-from queue_core.watch import Watch
+from queue_core.looks import Looks
 from tutormax_pipeline.cli.age import age
 from tutormax_pipeline.cli.monitor.sparkline import sparkline
 from tutormax_pipeline.cli.monitor.warnings import warnings
@@ -31,11 +31,11 @@ _LISTS_ROWS = 2 * (_LEAST_ROWS + 3)
 _BESIDE_HISTORY = 11
 
 
-def screen(watch: Watch, *, now: datetime, width: int, height: int | None, ascii_only: bool) -> list[Text]:
+def screen(looks: Looks, *, now: datetime, width: int, height: int | None, ascii_only: bool) -> list[Text]:
     """The lines.
 
     Args:
-        watch: what is known.
+        looks: what is known.
         now: the present, UTC.
         width: columns of the terminal; taken as 80 where there are fewer.
         height: lines of the terminal; None where they have no end.
@@ -43,12 +43,12 @@ def screen(watch: Watch, *, now: datetime, width: int, height: int | None, ascii
     """
     width = max(width, LEAST_WIDTH)
     lines: list[Text] = []
-    if watch.away and watch.away_since:
-        lines += _away(watch.away, watch.away_since, now, width)
-    last = watch.last
+    if looks.away and looks.away_since:
+        lines += _away(looks.away, looks.away_since, now, width)
+    last = looks.last
     if last is None:
         return _encodable(lines, ascii_only=ascii_only)
-    dim = "dim" if watch.away else ""
+    dim = "dim" if looks.away else ""
     lines += [
         Text(_ends(f"Queues on {last.address}", f"{last.taken_at:%Y-%m-%d %H:%M:%S} UTC", width), "bold"),
         Text(_health(last.health), dim),
@@ -58,9 +58,9 @@ def screen(watch: Watch, *, now: datetime, width: int, height: int | None, ascii
     ]
     has_room = height is None or height >= len(lines) + 2 * len(last.channels) + _LISTS_ROWS
     for channel in last.channels:
-        lines.append(_figures(watch, channel))
+        lines.append(_figures(looks, channel))
         if has_room:
-            lines += _history(watch, channel, width, ascii_only=ascii_only)
+            lines += _history(looks, channel, width, ascii_only=ascii_only)
     consumers, letters = _consumers(last, width), _letters(last, now, width)
     if height is None:
         rows = _MOST_ROWS
@@ -89,8 +89,8 @@ def _health(health: Health) -> str:
     )
 
 
-def _figures(watch: Watch, channel: ChannelLook) -> Text:
-    figures, rates = channel.figures, watch.rates(channel.figures.channel)
+def _figures(looks: Looks, channel: ChannelLook) -> Text:
+    figures, rates = channel.figures, looks.rates(channel.figures.channel)
     return Text(
         _row(
             figures.channel,
@@ -102,12 +102,12 @@ def _figures(watch: Watch, channel: ChannelLook) -> Text:
             _rate(rates.published),
             _rate(rates.processed),
         ),
-        "dim" if watch.away else "red" if figures.dead else "yellow" if figures.waiting else "",
+        "dim" if looks.away else "red" if figures.dead else "yellow" if figures.waiting else "",
     )
 
 
-def _history(watch: Watch, channel: ChannelLook, width: int, *, ascii_only: bool) -> list[Text]:
-    history = watch.history(channel.figures.channel)
+def _history(looks: Looks, channel: ChannelLook, width: int, *, ascii_only: bool) -> list[Text]:
+    history = looks.history(channel.figures.channel)
     known = [one for each in history for one in (each.published, each.processed) if one is not None]
     if len(history) < 2 or not known:
         return []

@@ -12,7 +12,7 @@ from queue_core.client import Health
 from queue_core.look import Away, ChannelLook, Look
 from queue_core.rates import UNKNOWN, Rates, rates
 from queue_core.recent_letters import RecentLetters
-from queue_core.watch import HISTORY_LOOKS, Watch
+from queue_core.looks import HISTORY_LOOKS, Looks
 from tests.conftest import NOTHING
 
 START = datetime(2026, 11, 7, 21, tzinfo=UTC)
@@ -71,29 +71,29 @@ def test_two_looks_at_the_same_instant_say_nothing_of_a_rate() -> None:
 
 
 def test_the_first_look_has_no_rate_and_each_later_one_adds_to_the_history() -> None:
-    watch = Watch()
-    watch.take(seen(0))
-    assert (watch.rates("tutors"), watch.history("tutors")) == (UNKNOWN, ())
-    watch.take(seen(2, entries_added=8))
-    watch.take(seen(4, entries_added=10))
-    assert watch.history("tutors") == (Rates(4, 4), Rates(1, 1))
-    assert watch.rates("tutors") == Rates(1, 1)
+    looks = Looks()
+    looks.take(seen(0))
+    assert (looks.rates("tutors"), looks.history("tutors")) == (UNKNOWN, ())
+    looks.take(seen(2, entries_added=8))
+    looks.take(seen(4, entries_added=10))
+    assert looks.history("tutors") == (Rates(4, 4), Rates(1, 1))
+    assert looks.rates("tutors") == Rates(1, 1)
 
 
 def test_the_history_is_short() -> None:
-    watch = Watch()
+    looks = Looks()
     for second in range(HISTORY_LOOKS + 20):
-        watch.take(seen(second))
-    assert len(watch.history("tutors")) == HISTORY_LOOKS
+        looks.take(seen(second))
+    assert len(looks.history("tutors")) == HISTORY_LOOKS
 
 
 def test_an_outage_is_a_gap_and_begins_at_the_first_look_that_failed() -> None:
-    watch = Watch()
-    watch.take(seen(0))
-    watch.take(away(2))
-    watch.take(away(4))
-    assert (watch.away, watch.away_since) == (away(4), START + timedelta(seconds=2))
-    assert watch.last == seen(0)
-    watch.take(seen(10, entries_added=20))
-    assert (watch.away, watch.away_since) == (None, None)
-    assert watch.history("tutors") == (UNKNOWN, UNKNOWN, Rates(2, 2))
+    looks = Looks()
+    looks.take(seen(0))
+    looks.take(away(2))
+    looks.take(away(4))
+    assert (looks.away, looks.away_since) == (away(4), START + timedelta(seconds=2))
+    assert looks.last == seen(0)
+    looks.take(seen(10, entries_added=20))
+    assert (looks.away, looks.away_since) == (None, None)
+    assert looks.history("tutors") == (UNKNOWN, UNKNOWN, Rates(2, 2))

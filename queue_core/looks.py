@@ -16,7 +16,7 @@ from queue_core.rates import UNKNOWN, Rates, rates
 HISTORY_LOOKS = 60
 
 
-class Watch:
+class Looks:
     """What is known after some looks.
 
     Attributes:
