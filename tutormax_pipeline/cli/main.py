@@ -11,6 +11,8 @@ from queue_core import QueueError
 from tutormax_pipeline.cli.dlq import dlq
 from tutormax_pipeline.cli.doctor import doctor
 from tutormax_pipeline.cli.drain import drain
+from tutormax_pipeline.cli.metrics import metrics
+from tutormax_pipeline.cli.monitor import monitor
 from tutormax_pipeline.cli.publish import publish
 from tutormax_pipeline.cli.schema import schema
 from tutormax_pipeline.cli.simulate import simulate
@@ -42,5 +44,19 @@ def main() -> None:
     """From TutorMax's queues into tables people trust."""
 
 
-for command in (up, publish, drain, worker, status, trace_command, dlq, doctor, schema, simulate):
+_COMMANDS = (
+    up,
+    publish,
+    simulate,
+    drain,
+    worker,
+    status,
+    monitor,
+    metrics,
+    trace_command,
+    dlq,
+    doctor,
+    schema,
+)
+for command in _COMMANDS:
     main.add_command(command)
