@@ -8,8 +8,8 @@ import time
 import click
 
 from queue_core import RedisClient
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
-from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import Store
 
 _STEP_SECONDS = 0.1

@@ -17,10 +17,10 @@ from queue_core import RedisClient
 from queue_core.errors import AccessDeniedError, QueueUnavailableError
 from queue_core.look import Away, Look, look
 from queue_core.looks import Looks
+from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.cli.monitor.as_json import as_json
 from tutormax_pipeline.cli.monitor.screen import screen
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
-from tutormax_pipeline.stopping import stop_on_signals
 
 #: Between the two looks of a snapshot, at most: enough to tell a rate.
 _SNAPSHOT_SECONDS = 1.0
