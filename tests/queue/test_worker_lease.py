@@ -25,7 +25,7 @@ from tests.queue.conftest import Like, in_background, tutor
 TUTORS = QueueChannels.TUTORS
 ROOT = Path(__file__).parents[2]
 #: Scaled down from a handler of 20 s and a threshold of 5 s.
-THRESHOLD_SECONDS = 0.4
+THRESHOLD_SECONDS = 0.3
 Worker = Callable[..., QueueWorker]
 
 

@@ -1,4 +1,4 @@
-"""A worker as a process: asked to stop, asked again, past its grace time, killed. On each kind of server."""
+"""A worker as a process: asked to stop, asked again, past its grace time, killed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, QueueWorker
 from queue_core.client import RedisClient
 from queue_core.dead_letter import DeadLetters
+from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot
-from tests.conftest import wait_until
+from tests.conftest import settings_for, wait_until
 from tests.queue.conftest import Like, tutor
 
 TUTORS = QueueChannels.TUTORS
@@ -41,6 +42,13 @@ worker = QueueWorker("tutors")
 worker.register_handler("tutors", handle)
 worker.run()
 """
+
+
+@pytest.fixture
+def client(valkey: EmbeddedServer) -> Iterator[RedisClient]:
+    """On one kind of server: signals are no business of it."""
+    with RedisClient(settings_for(valkey)) as client:
+        yield client
 
 
 class Process:
