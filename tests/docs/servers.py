@@ -1,0 +1,50 @@
+"""A server started from a configuration file as a guide or deploy/ gives it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from tests.conftest import server_binary, wait_until
+from tests.queue.conftest import free_port
+
+
+@contextmanager
+def started(kind: str, configuration: Path, folder: Path, *options: str) -> Iterator[str]:
+    """Give its URL; only port, folder and log are not as the file says."""
+    port = free_port()
+    log = folder / "server.log"
+    own = ["--port", str(port), "--dir", str(folder), "--logfile", str(log), "--daemonize", "no"]
+    process = subprocess.Popen(
+        [server_binary(kind), configuration, *own, *options],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        wait_until(lambda: process.poll() is not None or _answers(port), 30, "the server")
+        assert process.poll() is None, _words(process, log)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _answers(port: int) -> bool:
+    with redis.Redis(port=port, socket_timeout=5, protocol=2) as client:
+        try:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
+        except redis.RedisError:
+            return False
+
+
+def _words(process: subprocess.Popen[bytes], log: Path) -> str:
+    said = process.communicate()[0].decode()
+    return said + (log.read_text() if log.exists() else "")
