@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from queue_core.embedded import find_server_binary
 from tests.docs.guide import PROJECT, Block
 from tests.docs.shown import shows
 
@@ -21,6 +22,7 @@ _MAIN = "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"
 _PROGRAMS = {
     "tutormax": f'exec "{{python}}" -c "{_MAIN}" "$@"',
     "python": 'exec "{python}" "$@"',
+    "redis-server": 'exec "{server}" "$@"',
     "redis-cli": 'exec /usr/bin/redis-cli -p "$REDIS_PORT" "$@"',
 }
 
@@ -39,7 +41,9 @@ class Folder:
         programs.mkdir(parents=True)
         for name, command in _PROGRAMS.items():
             program = programs / name
-            program.write_text(f"#!/bin/sh\n{command.format(python=sys.executable)}\n")
+            program.write_text(
+                f"#!/bin/sh\n{command.format(python=sys.executable, server=find_server_binary())}\n"
+            )
             program.chmod(0o755)
         (programs / "python3").symlink_to("python")
         # What is meant to be run from the checkout's folder.

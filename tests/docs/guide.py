@@ -8,8 +8,9 @@ The rules, for whoever writes a guide (README.md, docs/, examples/, deploy/: eve
    people: no command may stand in one.
 2. The blocks of a guide run one after another in one folder: the sample is in its tables, three dead
    letters of feedback are there, and nothing waits. ``tutormax`` and ``python`` of this checkout are on
-   PATH and in ``.venv/bin``; REDIS_PORT, and ``redis-cli`` without ``-p``, lead to a server of the
-   guide's own. What a block exports is forgotten at its end, and what it left running is ended.
+   PATH and in ``.venv/bin``, ``redis-server`` is the wheel's Valkey. REDIS_PORT, and ``redis-cli``
+   without an address, lead to a server of the guide's own. What a block exports is forgotten at its
+   end, and what it left running is ended.
 3. A command must end with 0. What a ``console`` block shows must come, in that order; any number stands
    for any other, any id for any other, and a line ``...`` for any lines. Where it shows something, it may
    end with another code.
@@ -117,7 +118,11 @@ def guides() -> list[str]:
 
 def blocks(guide: str) -> list[Block]:
     """The fenced blocks of a guide, in their order."""
-    text = (PROJECT / guide).read_text()
+    return blocks_in((PROJECT / guide).read_text(), guide)
+
+
+def blocks_in(text: str, guide: str) -> list[Block]:
+    """The fenced blocks of a guide's text."""
     return [
         Block(
             guide=guide,
