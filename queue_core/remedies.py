@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+_AT_THE_PRIMARY = "It is a replica: point REDIS_HOST or REDIS_URL at the primary."
 #: Words of an answer, and what to do about it.
 _REMEDIES = (
     ("used memory > 'maxmemory'", "Its memory is full: drain what waits, or raise its maxmemory."),
-    ("read only replica", "It is a replica: point REDIS_HOST or REDIS_URL at the primary."),
+    ("read only replica", _AT_THE_PRIMARY),
+    ("Link with MASTER is down", _AT_THE_PRIMARY),
+    ("NOREPLICAS", "Too few replicas follow it: bring them back, or lower its min-replicas-to-write."),
     ("loading the dataset", "It is reading its data from disk: try again in a moment."),
     ("MISCONF", "It cannot write to its disk: make room there, its log names the error."),
 )

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.conftest import server_binary, wait_until
 from tests.queue.conftest import free_port
@@ -36,7 +38,7 @@ def started(kind: str, configuration: Path, folder: Path, *options: str) -> Iter
 
 
 def _answers(port: int) -> bool:
-    with redis.Redis(port=port, socket_timeout=5, protocol=2) as client:
+    with redis.Redis(port=port, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0)) as client:
         try:
             return bool(client.ping())
         except redis.AuthenticationError:
