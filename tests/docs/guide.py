@@ -18,7 +18,8 @@ The rules, for whoever writes a guide (README.md, docs/, examples/, deploy/: eve
    commands has to be mentioned there (several files: with commas).
 5. A block that cannot run has ``<!-- cannot run here: needs Docker; checked instead: ... -->``. Files of
    this checkout that it names, in backquotes, have to be there.
-6. ``tutormax ...`` and ``make ...`` within a sentence are not run, but have to exist, with every option.
+6. ``tutormax ...`` and ``make ...`` within a sentence have to exist, with every option. One that is whole is
+   run, ID being a dead letter's and CHANNEL ``feedback``; one that does not end by itself is not.
 """
 
 from __future__ import annotations

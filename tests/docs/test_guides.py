@@ -12,9 +12,10 @@ import click
 import orjson
 import pytest
 import yaml
+from click.testing import CliRunner
 from dotenv import dotenv_values
 
-from queue_core import RedisSettings
+from queue_core import RedisClient, RedisSettings
 from tests.docs.execution import Folder, has_redis_cli
 from tests.docs.guide import (
     CHECKED,
@@ -29,9 +30,11 @@ from tests.docs.guide import (
 from tests.docs.servers import started
 from tests.test_env_example import variables
 from tutormax_pipeline.cli import main
-from tutormax_pipeline.settings import PipelineSettings
+from tutormax_pipeline.settings import PipelineSettings, redis_settings
 
 GUIDES = guides()
+#: Commands that go on until somebody ends them, or take Dagster's seconds: tests of their own run these.
+RUN_ELSEWHERE = {"up", "drain", "monitor", "worker", "metrics", "simulate"}
 #: A comment after a command, its redirections and the words around it are not mentioned elsewhere.
 NOT_MENTIONED = re.compile(r"\s#.*$|^(make|tutormax|python|\.venv/bin/\w+|echo|cat)$|[=|<>$&]|^-|^\W*$")
 
@@ -122,6 +125,31 @@ def test_every_command_in_a_sentence_exists_with_its_options(guide: str) -> None
             assert {word for word in words if word[0].islower()} <= targets, command
         else:
             unknown_word_of(words, command)
+
+
+@pytest.mark.parametrize("guide", [one for one in GUIDES if any(commands_in_sentences(one))])
+def test_a_whole_command_in_a_sentence_can_be_run_as_it_is(guide: str, folder: Folder) -> None:
+    home = folder.path / ".tutormax"
+    with RedisClient(redis_settings(PipelineSettings.load(home=home))) as client:
+        ((letter_id, _),) = client.redis.xrange(client.keys.dead_letter, count=1)
+    for command in dict.fromkeys(commands_in_sentences(guide)):
+        program, *words = shlex.split(command)
+        if program == "make" or words[0] in RUN_ELSEWHERE or is_a_name(words):
+            continue
+        words = [{"ID": letter_id.decode(), "CHANNEL": "feedback"}.get(word, word) for word in words]
+        done = CliRunner().invoke(main, words, env={"TUTORMAX_HOME": str(home)})
+        assert done.exit_code in {0, 1}, f"`{command}`: {done.output}"
+        assert not done.stderr.startswith(("Usage:", "Error:")), f"`{command}`: {done.stderr}"
+
+
+def is_a_name(words: list[str]) -> bool:
+    """Whether a sentence speaks of a command, without what it would need to be run."""
+    at: click.Command = main
+    for word in words:
+        if not isinstance(at, click.Group) or word.startswith("-"):
+            return "FILE" in words
+        at = at.commands[word]
+    return isinstance(at, click.Group) or any(one.required for one in at.params)
 
 
 def unknown_word_of(words: list[str], command: str) -> None:

@@ -30,7 +30,7 @@ NEARLY = 0.1
 def sections() -> dict[str, str]:
     """What the troubleshooting shows under each title; only of those that show something."""
     _, _, text = TEXT.partition("\n## Troubleshooting\n")
-    found = re.findall(r"^### (.+)\n\n```text\n(.*\n)```", text, re.MULTILINE)
+    found = re.findall(r"^### (.+)\n\n```text\n((?:.*\n)+?)```", text, re.MULTILINE)
     return dict(found)
 
 

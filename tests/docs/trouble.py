@@ -123,7 +123,7 @@ def no_disk(url: str, client: Any) -> str:
     (folder / "dump.rdb" / "in the way").mkdir(parents=True)
     client.bgsave()
     wait_until(lambda: client.info()["rdb_last_bgsave_status"] == "err", 30, "a snapshot that fails")
-    return says(url, "publish", "tutors", "-")
+    return says(url, "publish", "tutors", "-") + says(url, "doctor")
 
 
 @trouble("A replica")
