@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from redis import Redis
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.embedded import EmbeddedServer
@@ -45,5 +46,7 @@ def folder(used_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Where a guide's blocks run."""
     path = tmp_path_factory.mktemp("guide")
     shutil.copytree(used_home, path / ".tutormax")
-    with EmbeddedServer(path / ".tutormax" / "redis") as server:
+    with EmbeddedServer(path / ".tutormax" / "redis") as server, Redis.from_url(server.url) as client:
+        # Else a backup waits five seconds for others who might want one too.
+        client.config_set("repl-diskless-sync-delay", 0)
         yield Folder(path, server.port)

@@ -21,20 +21,22 @@ def started(kind: str, configuration: Path, folder: Path, *options: str) -> Iter
     port = free_port()
     log = folder / "server.log"
     own = ["--port", str(port), "--dir", str(folder), "--logfile", str(log), "--daemonize", "no"]
-    process = subprocess.Popen(
-        [server_binary(kind), configuration, *own, *options],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    # What it says before it opens its log goes there too.
+    with log.open("ab") as said:
+        process = subprocess.Popen(
+            [server_binary(kind), configuration, *own, *options],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
     try:
         wait_until(lambda: process.poll() is not None or _answers(port), 30, "the server")
-        assert process.poll() is None, _words(process, log)
+        assert process.poll() is None, log.read_text()
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def _answers(port: int) -> bool:
@@ -45,8 +47,3 @@ def _answers(port: int) -> bool:
             return True
         except redis.RedisError:
             return False
-
-
-def _words(process: subprocess.Popen[bytes], log: Path) -> str:
-    said = process.communicate()[0].decode()
-    return said + (log.read_text() if log.exists() else "")

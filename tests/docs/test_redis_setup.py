@@ -8,11 +8,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+import redis
 
-from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
+from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.embedded import EmbeddedServer
+from queue_core.monitor import snapshot
 from queue_core.server_facts import server_facts
-from tests.conftest import SERVER_KINDS, server_binary, settings_for
+from tests.conftest import SERVER_KINDS, server_binary, settings_for, wait_until
 from tests.docs.guide import PROJECT, blocks
 from tests.docs.servers import started
 from tests.docs.shown import shows
@@ -101,3 +103,33 @@ def test_a_message_takes_as_much_memory_as_the_guide_says(kind: str, tmp_path: P
             MessagePublisher(client).publish_batch(channel, records)
             used = client.redis.memory_usage(client.keys.stream(channel), samples=0)
             assert int(row[column]) == pytest.approx(used / len(records), rel=NEARLY), row
+
+
+def test_the_queue_moves_to_another_server_by_replication(valkey: EmbeddedServer, tmp_path: Path) -> None:
+    with RedisClient(settings_for(valkey)) as old, started("valkey", CONFIGURATION, tmp_path) as url:
+        MessagePublisher(old).publish_batch(QueueChannels.TUTORS, [{"tutor_id": "T1", "name": "x"}] * 3)
+        old.redis.config_set("repl-diskless-sync-delay", 0)
+        (taken,) = MessageConsumer(old, "one").read(QueueChannels.TUTORS, 1)
+        with RedisClient(RedisSettings.load(url=url, key_prefix=old.settings.key_prefix)) as new:
+            new.redis.replicaof("127.0.0.1", str(valkey.port))
+            wait_until(lambda: new.redis.info("replication").get("master_link_status") == "up", 30)
+            new.redis.replicaof("NO", "ONE")
+            found = snapshot(new, QueueChannels.TUTORS)
+            assert (found.waiting, found.pending) == (2, 1)
+            assert MessageConsumer(new, "one").acknowledge(QueueChannels.TUTORS, taken.id)
+
+
+@pytest.mark.parametrize("kind", SERVER_KINDS)
+def test_a_snapshot_alone_is_not_read_where_there_is_to_be_an_append_only_file(
+    kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "redis.conf").touch()
+    with started(kind, tmp_path / "redis.conf", tmp_path) as url, redis.Redis.from_url(url) as client:
+        client.set("key", 1)
+        client.save()
+    options = ("--appendonly", "yes")
+    with (
+        started(kind, tmp_path / "redis.conf", tmp_path, *options) as url,
+        redis.Redis.from_url(url) as client,
+    ):
+        assert client.dbsize() == 0
