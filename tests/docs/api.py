@@ -22,8 +22,10 @@ from queue_core.config import EnvironmentSettings
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 #: In the order in which somebody needs them.
 MODULES = (
-    "channels", "config", "client", "publisher", "consumer", "worker", "outcomes", "serializer",
-    "dead_letter", "letter", "letter_filter", "letter_groups", "letter_edit", "monitor", "memory",
+    "channels", "config", "client", "publisher", "consumer", "worker", "received",
+    "worker_statistics", "outcomes", "serializer",
+    "dead_letter", "letter", "letter_filter", "letter_groups", "letter_edit", "monitor", "look", "rates",
+    "looks", "memory",
     "maintenance", "embedded", "testing", "errors",
 )  # fmt: skip
 _HEAD = """\

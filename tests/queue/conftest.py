@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from queue_core import Channel, MessageConsumer, QueueChannels, RedisClient
+from queue_core import Channel, MessageConsumer, QueueChannels, QueueWorker, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.outcomes import Message
 from queue_core.serializer import deserialize
@@ -25,6 +25,7 @@ from tests.conftest import SERVER_KINDS, server_binary, settings_for, wait_until
 
 #: What the test changes in the settings of its client.
 Like = Callable[..., RedisClient]
+MakeWorker = Callable[..., QueueWorker]
 
 
 @pytest.fixture
@@ -49,6 +50,20 @@ def like(client: RedisClient) -> Iterator[Like]:
     yield make
     for one in clients:
         one.close()
+
+
+@pytest.fixture
+def make(like: Like) -> MakeWorker:
+    """A worker of the test's namespace; keywords that are settings change its client's."""
+
+    def make_one(handler: object, channels: object = QueueChannels.TUTORS, **given: object) -> QueueWorker:
+        options = {name: given.pop(name) for name in ("batch_size", "grace_seconds") if name in given}
+        worker = QueueWorker(channels, client=like(**{"retry_backoff_ms": 1, **given}), **options)
+        for channel in worker.channels:
+            worker.register_handler(channel, handler)
+        return worker
+
+    return make_one
 
 
 @pytest.fixture

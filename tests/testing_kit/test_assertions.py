@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
+from queue_core import MessageConsumer, MessagePublisher, QueueChannels, ReceivedMessage, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.outcomes import Reason
 from queue_core.testing import (
@@ -19,7 +19,7 @@ from queue_core.testing import (
 from queue_core.testing.namespace import own_namespace, remove_keys
 from tests.conftest import settings_for
 from tests.queue.letters import bury
-from tests.testing_kit.working import Worker
+from tests.testing_kit.working import worker_of
 
 TUTORS = QueueChannels.TUTORS
 
@@ -47,7 +47,7 @@ def test_published_messages_are_found_by_part_of_their_data(client: RedisClient)
 
 @pytest.mark.usefixtures("_two_tutors")
 def test_what_was_published_is_still_found_when_it_is_processed(client: RedisClient) -> None:
-    run_until_idle(Worker(client, TUTORS, lambda _: True), client)
+    run_until_idle(worker_of(client, TUTORS, lambda _: True), client)
     assert_published(client, TUTORS, count=2)
 
 
@@ -113,12 +113,12 @@ def test_a_worker_runs_until_its_retries_have_come_due_and_are_done(valkey: Embe
         )
         tries: dict[str, int] = {}
 
-        def on_the_second_try(entry: object) -> bool:
-            identity = entry.id
-            tries[identity] = tries.get(identity, 0) + 1
-            return tries[identity] > 1 or len(tries) % 5 > 0
+        def on_the_second_try(_: object, message: ReceivedMessage) -> bool:
+            tries[message.id] = tries.get(message.id, 0) + 1
+            return tries[message.id] > 1 or len(tries) % 5 > 0
 
-        assert run_until_idle(Worker(client, TUTORS, on_the_second_try), client, timeout_seconds=30) == 30
+        assert run_until_idle(worker_of(client, TUTORS, on_the_second_try), client, timeout_seconds=30) == 25
+        assert sum(tries.values()) == 30
         assert_idle(client)
         remove_keys(client)
 
@@ -129,16 +129,16 @@ def test_a_worker_that_does_not_get_idle_ends_in_time_and_says_what_is_left(valk
         seconds, slept = iter(range(1_000)), []
         with pytest.raises(AssertionError) as caught:
             run_until_idle(
-                Worker(client, TUTORS, lambda _: False),
+                worker_of(client, TUTORS, lambda _: False),
                 client,
                 timeout_seconds=5,
                 clock=lambda: next(seconds),
                 sleep=slept.append,
             )
-        assert "not idle after 5 s and 1 processed" in words_of(caught)
+        assert "not idle after 5 s and 0 processed" in words_of(caught)
         assert "1 scheduled for a retry, the next in" in words_of(caught)
         # It sleeps towards the retry, never past its own end.
-        assert slept == [3, 2, 1]
+        assert slept == [4, 3, 2, 1]
         remove_keys(client)
 
 
