@@ -16,6 +16,8 @@ from queue_core.embedded import EmbeddedServer, find_server_binary
 from queue_core.monitor import ChannelSnapshot
 from tutormax_pipeline.store import Store
 
+pytest_plugins = ["tests.postgres_fixtures"]
+
 #: Debian's server, the second on which the queue's suite runs.
 REDIS_SERVER = Path("/usr/bin/redis-server")
 
@@ -130,7 +132,19 @@ def consumer(client: RedisClient) -> MessageConsumer:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty SQLite store."""
-    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of an empty store: SQLite, unless :data:`on_both_databases` says otherwise."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An empty store."""
+    with Store.open(store_url) as store:
         yield store
+
+
+#: Runs a file's tests on each database in turn: ``pytestmark = on_both_databases``.
+on_both_databases = pytest.mark.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)

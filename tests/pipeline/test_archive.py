@@ -14,6 +14,7 @@ from queue_core.letter import DeadLetter, read_letter
 from queue_core.letter_archive import ArchiveAction
 from tutormax_pipeline.store import Store, StoreError, StoreUnavailableError
 from tutormax_pipeline.store.archive import StoreArchive
+from tutormax_pipeline.store.database import Purpose
 from tutormax_pipeline.store.tables import letter_archive
 
 EDITED, DISCARDED = ArchiveAction.EDITED, ArchiveAction.DISCARDED
@@ -129,7 +130,7 @@ def test_both_pass_failpoints_around_their_commit(archive: StoreArchive) -> None
 def test_a_database_that_is_away_keeps_nothing_and_says_so(store: Store) -> None:
     with (
         Store(str(store.engine.url), timeout_seconds=0.05) as impatient,
-        store.engine.execution_options(begin="BEGIN IMMEDIATE").begin(),
+        store.engine.execution_options(purpose=Purpose.ALONE).begin(),
         pytest.raises(StoreUnavailableError, match="locked"),
     ):
         StoreArchive(impatient).keep(letters("1-0"), DISCARDED, who="ann", why="w")

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from queue_core import MessagePublisher, QueueChannels
 from tests.pipeline.conftest import Drain
 from tutormax_pipeline.store import Store, StoreError, StoreUnavailableError
+from tutormax_pipeline.store.database import Purpose
 from tutormax_pipeline.store.minutes_between import MinutesBetween
 from tutormax_pipeline.store.performance import (
     PRIOR_RATINGS,
@@ -179,7 +180,7 @@ def test_a_refresh_that_may_not_write_leaves_the_table_as_it_was(
     before = know(tutors=("A",))
     with Store.open(f"sqlite:///{tmp_path}/store.db", timeout_seconds=0.05) as impatient:
         with (
-            store.engine.execution_options(begin="BEGIN IMMEDIATE").begin(),
+            store.engine.execution_options(purpose=Purpose.ALONE).begin(),
             pytest.raises(StoreUnavailableError, match="locked"),
         ):
             refresh_performance(impatient)

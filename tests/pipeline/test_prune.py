@@ -14,7 +14,7 @@ from queue_core.failpoints import recorded
 from queue_core.outcomes import Outcome, Reason, Rejection
 from tests.pipeline.conftest import ledger
 from tutormax_pipeline.store import Arrival, Store
-from tutormax_pipeline.store.prune import STEP_ROWS, prune, refresh_statistics
+from tutormax_pipeline.store.prune import STEP_ROWS, prune
 from tutormax_pipeline.store.tables import ledger_totals
 
 TUTORS, SESSIONS = QueueChannels.TUTORS, QueueChannels.SESSIONS
@@ -84,7 +84,7 @@ def test_many_go_in_transactions_of_a_bounded_size(store: Store) -> None:
 
 def test_statistics_are_there_after_refreshing(store: Store) -> None:
     store.write(TUTORS, [dead("1-1")], "r")
-    refresh_statistics(store)
+    store.refresh_statistics()
     with store.engine.connect() as connection:
         tables = set(connection.scalars(text("SELECT tbl FROM sqlite_stat1")))
     assert "message_ledger" in tables

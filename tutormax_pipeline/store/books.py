@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import Text, and_, case, column, func, insert, literal, or_, select, union_all
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import and_, case, func, insert, literal, or_, select, union_all
 
 from queue_core.census import Census
 from queue_core.channels import Channel
 from queue_core.entry_id import EntryId
-from queue_core.failpoints import around
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store.entry_order import is_before
 from tutormax_pipeline.store.errors import store_errors
+from tutormax_pipeline.store.given_texts import given_texts
 from tutormax_pipeline.store.store import Store
 from tutormax_pipeline.store.tables import (
     UtcDateTime,
@@ -111,7 +109,7 @@ def figures(store: Store, census: Census, since: EntryId) -> LedgerFigures:
 
 def not_in_ledger(store: Store, channel: Channel, entry_ids: Sequence[str]) -> list[str]:
     """Which of some entries the ledger does not have, in the order given."""
-    given = _given(entry_ids)
+    given = given_texts(entry_ids)
     return [entry_id for (entry_id,) in _rows(store, select(given.c.value).where(~_recorded(channel, given)))]
 
 
@@ -135,8 +133,8 @@ def remember(store: Store, account: Channel | str, seen: Sighting) -> None:
         "last_entry_id": str(seen.horizon),
         "seen_at": seen.seen_at,
     }
-    statement = upsert(stream_sightings).values(channel=str(account), **values)
-    with store_errors(store.address), around("remember_sighting"), _writing(store) as connection:
+    statement = store.insert(stream_sightings).values(channel=str(account), **values)
+    with store.transaction("remember_sighting") as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["channel"], set_=values))
 
 
@@ -175,7 +173,7 @@ def adjust(
         literal(recorded_at, UtcDateTime),
     ).where(made == adjustments_made)
     columns = ["channel", "entries", "why", "who", "recorded_at"]
-    with store_errors(store.address), around("adjust_books"), _writing(store) as connection:
+    with store.transaction("adjust_books") as connection:
         return bool(connection.execute(insert(table).from_select(columns, row)).rowcount)
 
 
@@ -183,7 +181,7 @@ def _figures(census: Census, since: EntryId) -> Any:
     ledger, channel, name = message_ledger.c, census.channel, census.channel.name
     adjusted = book_adjustments.c
     last_adjustment = select(func.max(adjusted.recorded_at)).where(adjusted.channel == name).scalar_subquery()
-    given = _given(census.pending)
+    given = given_texts(census.pending)
     before = census.settled_before
     # An entry of an older state of the stream, or of one that was deleted: newer than the newest that the
     # stream now knows of, and yet older than the look.
@@ -222,10 +220,6 @@ def _newer(entry_id: Any, since: EntryId) -> Any:
     return func.coalesce(func.sum(case((is_before(entry_id, since.following), 0), else_=1)), 0)
 
 
-def _given(entry_ids: Sequence[str]) -> Any:
-    return func.json_each(orjson.dumps(list(entry_ids)).decode()).table_valued(column("value", Text))
-
-
 def _recorded(channel: Channel, given: Any, *outcomes: Outcome) -> Any:
     ledger = message_ledger.c
     wanted = [ledger.outcome.in_([one.value for one in outcomes])] if outcomes else []
@@ -240,7 +234,3 @@ def _recorded(channel: Channel, given: Any, *outcomes: Outcome) -> Any:
 def _rows(store: Store, query: Any) -> list[Any]:
     with store_errors(store.address), store.engine.connect() as connection:
         return list(connection.execute(query))
-
-
-def _writing(store: Store) -> Any:
-    return store.engine.execution_options(begin="BEGIN IMMEDIATE").begin()

@@ -38,6 +38,7 @@ from sqlalchemy import (
 
 from queue_core.channels import QueueChannels
 from queue_core.failpoints import around
+from tutormax_pipeline.store.database import PURPOSE, Purpose
 from tutormax_pipeline.store.errors import store_errors
 from tutormax_pipeline.store.minutes_between import MinutesBetween
 from tutormax_pipeline.store.store import Store
@@ -92,7 +93,7 @@ def refresh_performance(store: Store) -> bool:
             with connection.begin():
                 _scratch.create(connection)
                 connection.execute(insert(_scratch).from_select(list(_scratch.c), _calculation()))
-            connection.execution_options(begin="BEGIN IMMEDIATE")
+            connection.execution_options(**{PURPOSE: Purpose.ALONE})
             with around("refresh_performance"), connection.begin():
                 return _replace(connection, looked_at)
         finally:
