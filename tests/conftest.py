@@ -53,6 +53,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked ``on_both_databases`` and uses a store runs on SQLite, then on PostgreSQL."""
+    if "store_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("on_both_databases"):
+        metafunc.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the person who runs the tests, and no .env, reaches them."""
@@ -133,7 +139,7 @@ def consumer(client: RedisClient) -> MessageConsumer:
 
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Address of an empty store: SQLite, unless :data:`on_both_databases` says otherwise."""
+    """Address of an empty store: SQLite, unless the test is marked ``on_both_databases``."""
     if getattr(request, "param", "sqlite") == "postgresql":
         return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{tmp_path}/store.db"
@@ -144,7 +150,3 @@ def store(store_url: str) -> Iterator[Store]:
     """An empty store."""
     with Store.open(store_url) as store:
         yield store
-
-
-#: Runs a file's tests on each database in turn: ``pytestmark = on_both_databases``.
-on_both_databases = pytest.mark.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, func, insert, literal, or_, select, union_all
+from sqlalchemy import BigInteger, and_, case, cast, func, insert, literal, or_, select, union_all
 
 from queue_core.census import Census
 from queue_core.channels import Channel
@@ -110,7 +110,10 @@ def figures(store: Store, census: Census, since: EntryId) -> LedgerFigures:
 def not_in_ledger(store: Store, channel: Channel, entry_ids: Sequence[str]) -> list[str]:
     """Which of some entries the ledger does not have, in the order given."""
     given = given_texts(entry_ids)
-    return [entry_id for (entry_id,) in _rows(store, select(given.c.value).where(~_recorded(channel, given)))]
+    missing = {
+        entry_id for (entry_id,) in _rows(store, select(given.c.value).where(~_recorded(channel, given)))
+    }
+    return [entry_id for entry_id in entry_ids if entry_id in missing]
 
 
 def sighting(store: Store, account: Channel | str) -> Sighting | None:
@@ -174,7 +177,8 @@ def adjust(
     ).where(made == adjustments_made)
     columns = ["channel", "entries", "why", "who", "recorded_at"]
     with store.transaction("adjust_books") as connection:
-        return bool(connection.execute(insert(table).from_select(columns, row)).rowcount)
+        recorded = insert(table).from_select(columns, row).returning(table.c.id)
+        return connection.execute(recorded).first() is not None
 
 
 def _figures(census: Census, since: EntryId) -> Any:
@@ -204,7 +208,11 @@ def _figures(census: Census, since: EntryId) -> Any:
         ),
         *(
             select(
-                literal(part), literal(""), func.coalesce(func.sum(adjusted.entries), 0), func.count()
+                literal(part),
+                literal(""),
+                # PostgreSQL's sums are decimals.
+                cast(func.coalesce(func.sum(adjusted.entries), 0), BigInteger),
+                func.count(),
             ).where(adjusted.channel == account)
             for part, account in (("adjusted", name), ("letters_adjusted", letter_account(channel)))
         ),
@@ -217,7 +225,7 @@ def _figures(census: Census, since: EntryId) -> Any:
 
 
 def _newer(entry_id: Any, since: EntryId) -> Any:
-    return func.coalesce(func.sum(case((is_before(entry_id, since.following), 0), else_=1)), 0)
+    return func.count(case((~is_before(entry_id, since.following), 1)))
 
 
 def _recorded(channel: Channel, given: Any, *outcomes: Outcome) -> Any:

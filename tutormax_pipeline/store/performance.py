@@ -110,17 +110,17 @@ def performance_totals(store: Store) -> PerformanceTotals:
     held, no_shows, cancelled = (
         func.sum(column) for column in (table.c.sessions_held, table.c.no_shows, table.c.cancellations)
     )
-    query = select(
+    columns: list[ColumnElement[Any]] = [
         func.count(),
         func.count(table.c.rating_mean),
-        func.coalesce(held, 0),
+        cast(func.coalesce(held, 0), BigInteger),  # PostgreSQL's sums are decimals
         func.sum(table.c.hours),
         _share(no_shows, held + no_shows),
         _share(cancelled, held + no_shows + cancelled),
-        func.coalesce(func.sum(table.c.rating_count), 0),
+        cast(func.coalesce(func.sum(table.c.rating_count), 0), BigInteger),
         _share(func.sum(table.c.rating_mean * table.c.rating_count), func.sum(table.c.rating_count)),
-    ).select_from(table)
-    (row,) = store.read(query)
+    ]
+    (row,) = store.read(select(*columns).select_from(table))
     return PerformanceTotals(*tuple(row))
 
 
