@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
 from queue_core.monitor import snapshot
@@ -61,11 +63,12 @@ def drain_the_rest(client: RedisClient, store: Store) -> None:
     wait_until(is_empty, timeout_seconds=60)
 
 
+@pytest.mark.on_both_databases
 def test_twenty_kills_over_twenty_thousand_messages_leave_each_exactly_once(
-    valkey: EmbeddedServer, drainer: Drainer, tmp_path: Path
+    valkey: EmbeddedServer, drainer: Drainer, store: Store
 ) -> None:
     settings = settings_for(valkey, worker_max_processing_time_seconds=0.05)
-    with RedisClient(settings) as client, Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+    with RedisClient(settings) as client:
         publish(client, MESSAGES)
         kill_drains(drainer, client, valkey, store, random.Random(20261107))
         drain_the_rest(client, store)

@@ -230,7 +230,7 @@ def test_rights_that_are_missing_are_told_in_one_line_that_names_the_table(
     postgres.execute("CREATE ROLE reader LOGIN")
     try:
         with Store(postgres_url.replace("postgres@", "reader@")) as store:
-            with pytest.raises(StoreError, match="permission denied for table tutors") as caught:
+            with pytest.raises(StoreError, match="permission denied for table message_ledger") as caught:
                 store.write(TUTORS, [arrival("1-0", "a", name="SECRET")], "run-1")
             assert "SECRET" not in str(caught.value)
     finally:
