@@ -29,6 +29,14 @@ from tutormax_pipeline.store.tables import message_ledger, record_table
 
 _DIALECT: Dialect = dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
+#: The entries of a batch that are in the ledger, then the messages that are stored, without an entry.
+_LOOK_UP = b"""
+SELECT entry_id, outcome, reason, message_id FROM message_ledger WHERE channel = %s AND entry_id = ANY(%s)
+UNION ALL
+SELECT NULL, NULL, NULL, message_id FROM message_ledger
+WHERE channel = %s AND outcome = 'stored' AND message_id = ANY(%s)
+"""
+
 #: Rows up to which COPY is not worth its round trips.
 _FEW = 20
 
@@ -60,37 +68,29 @@ class PostgresBatch:
         """Execute a statement without parameters, together with later ones unless it undoes something."""
         self._delayed.append(statement)
         if statement.startswith("ROLLBACK"):
+            forget_scratch(self._connection)
             self._catch_up()
 
     def look_up(self, arrivals: Sequence[Arrival]) -> Known:
         """What the ledger knows of the entries and messages of a batch, and others have committed by now."""
         self._catch_up()
-        entries = self._cursor.execute(
-            "SELECT entry_id, outcome, reason, message_id FROM message_ledger "
-            "WHERE channel = %s AND entry_id = ANY(%s)",
-            (self._channel.name, [arrival.entry.id for arrival in arrivals]),
-        ).fetchall()
-        recorded = {
+        channel = self._channel.name
+        entry_ids = [arrival.entry.id for arrival in arrivals]
+        message_ids = [one.message.id for one in arrivals if one.message is not None]
+        found = self._cursor.execute(_LOOK_UP, (channel, entry_ids, channel, message_ids)).fetchall()
+        entries = {
             entry_id: Recorded(Outcome(outcome), Reason(why) if why else None, message_id)
-            for entry_id, outcome, why, message_id in entries
+            for entry_id, outcome, why, message_id in found
+            if entry_id is not None
         }
-        stored = self._cursor.execute(
-            "SELECT message_id FROM message_ledger "
-            "WHERE channel = %s AND outcome = 'stored' AND message_id = ANY(%s)",
-            (self._channel.name, [one.message.id for one in arrivals if one.message is not None]),
-        ).fetchall()
-        return Known(recorded, {message_id for (message_id,) in stored})
+        return Known(entries, {message_id for entry_id, *_, message_id in found if entry_id is None})
 
     def write_ledger(self, settlements: Iterable[Settlement]) -> int:
         """Record the final states that are new; returns 0, and the savepoint is lost, where some are not."""
         rows = ledger_rows(self._channel, settlements, self._run_id, datetime.now(UTC), as_text)
         ordered = sorted(rows, key=_in_lock_order)
-        self._catch_up()
         try:
-            if len(ordered) <= _FEW:
-                self._cursor.executemany(_LEDGER.insert, ordered)
-                return self._cursor.rowcount
-            return self._copy(_LEDGER.copy, ordered)
+            return self._insert(_LEDGER, ordered, len(ordered))
         except errors.UniqueViolation:
             return 0
 
@@ -98,37 +98,42 @@ class PostgresBatch:
         """Insert or update rows; a row made from a newer message stays as it is."""
         statements, values = _statements(self._channel)
         rows = values.rows(arrivals, self._run_id, datetime.now(UTC))
-        if len(arrivals) <= _FEW:
-            self._catch_up()
-            self._cursor.executemany(statements.insert, rows)
-            return
-        if self._scratch_in_use:  # the halves of a batch come here one after the other
-            self.execute(f"TRUNCATE {_scratch(self._channel)}")
-        self._scratch_in_use = True
+        self._insert(statements, rows, len(arrivals))
+
+    def _insert(self, statements: _Statements, rows: Iterable[Sequence[Any]], count: int) -> int:
+        if not count:
+            return 0
+        cursor = self._cursor
+        if statements.move and count > _FEW:
+            self._provide_scratch()
         self._catch_up()
-        self._provide_scratch()
-        self._copy(statements.copy, rows)
-        self._cursor.execute(statements.move)
+        if count == 1:
+            cursor.execute(statements.insert, *rows)
+        elif count <= _FEW:
+            cursor.executemany(statements.insert, rows)
+        else:
+            with cursor.copy(statements.copy) as copy:
+                write = copy.write_row
+                for row in rows:
+                    write(row)
+            if statements.move:
+                cursor.execute(statements.move)
+        return cursor.rowcount
 
     def _catch_up(self) -> None:
         statements, self._delayed = self._delayed, []
         if statements:
             self._cursor.execute("; ".join(statements).encode())
 
-    def _copy(self, statement: bytes, rows: Iterable[Sequence[Any]]) -> int:
-        with self._cursor.copy(statement) as copy:
-            write = copy.write_row
-            for row in rows:
-                write(row)
-        return self._cursor.rowcount
-
     def _provide_scratch(self) -> None:
-        there = self._connection.info.setdefault(_SCRATCH, set())
-        if self._channel.name not in there:
-            name, table = _scratch(self._channel), record_table(self._channel).name
-            made = f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (LIKE {table}) ON COMMIT DELETE ROWS"
-            self._cursor.execute(made.encode())
-            there.add(self._channel.name)
+        name, there = _scratch(self._channel), self._connection.info.setdefault(_SCRATCH, set())
+        if name not in there:
+            table = record_table(self._channel).name
+            self.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (LIKE {table}) ON COMMIT DELETE ROWS")
+            there.add(name)
+        if self._scratch_in_use:  # the halves of a batch come here one after the other
+            self.execute(f"TRUNCATE {_SCHEMA}.{name}")
+        self._scratch_in_use = True
 
 
 def forget_scratch(connection: Connection) -> None:
