@@ -246,10 +246,9 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres_url: st
 
 
 def test_a_server_that_is_killed_in_the_middle_comes_back_with_everything_it_acknowledged(
-    tmp_path_factory: pytest.TempPathFactory, client: RedisClient
+    client: RedisClient,
 ) -> None:
-    folder = tmp_path_factory.mktemp("durable") / "data"
-    with PostgresServer(folder, durable=True) as server, Store.open(server.url()) as store:
+    with PostgresServer(durable=True) as server, Store.open(server.url()) as store:
 
         def trouble() -> None:
             server.kill()

@@ -180,6 +180,11 @@ def test_a_database_or_driver_that_is_not_known_is_refused_with_what_to_write(ad
     assert "hunter2" not in words
 
 
+def test_a_password_among_the_options_of_an_address_is_not_shown() -> None:
+    address = "postgresql://user@127.0.0.1:1/db?password=hunter2&sslpassword=hunter2"
+    assert "hunter2" not in one_line_of(address)
+
+
 def test_where_the_driver_of_postgresql_is_missing_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
