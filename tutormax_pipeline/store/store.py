@@ -80,7 +80,7 @@ class Store:
         the database refuses makes its own message a dead letter; the rest of the batch is stored.
 
         Raises:
-            StoreUnavailableError: nothing was written, or all of it where the answer was lost; the entries may
+            StoreUnavailableError: nothing was written, or all of it where the answer was lost; it may
                 be written again.
         """
         for tries_left in reversed(range(_TRIES if arrivals else 0)):
