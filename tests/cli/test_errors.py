@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,8 @@ def test_a_variable_is_wrong(tutormax: Command, command: str, name: str, value: 
 @pytest.mark.parametrize("command", ["status", "up"])
 def test_the_database_is_locked(tutormax: Command, tmp_path: Path, command: str) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
-    with Store(url).engine.execution_options(begin="BEGIN EXCLUSIVE").begin():
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
         done = tutormax(*arguments(command), TUTORMAX_STORE_URL=url, TUTORMAX_STORE_TIMEOUT_SECONDS="0.1")
     assert_one_line(done, "database is locked")
 
