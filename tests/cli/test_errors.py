@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from queue_core import MessagePublisher, QueueChannels
 from queue_core.embedded import EmbeddedServer, running
 from tests.cli.conftest import Command, Done
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.database import Purpose
 
 RECORD = b'{"tutor_id": "T1", "name": "A"}\n'
 AWAY = {"REDIS_URL": "redis://u:hunter2@127.0.0.1:1/0"}
@@ -129,7 +132,8 @@ def test_a_variable_is_wrong(tutormax: Command, command: str, name: str, value: 
 @pytest.mark.parametrize("command", ["status", "up"])
 def test_the_database_is_locked(tutormax: Command, tmp_path: Path, command: str) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
-    with Store(url).engine.execution_options(begin="BEGIN EXCLUSIVE").begin():
+    with closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
         done = tutormax(*arguments(command), TUTORMAX_STORE_URL=url, TUTORMAX_STORE_TIMEOUT_SECONDS="0.1")
     assert_one_line(done, "database is locked")
 
@@ -140,7 +144,7 @@ def test_the_database_is_locked_for_a_drain(
     publisher.publish(QueueChannels.TUTORS, {"tutor_id": "T", "name": "x"})
     with (
         Store.open(f"sqlite:///{tmp_path}/home/tutormax.db") as store,
-        store.engine.execution_options(begin="BEGIN IMMEDIATE").begin(),
+        store.engine.execution_options(purpose=Purpose.ALONE).begin(),
     ):
         done = process("drain", "tutors", TUTORMAX_STORE_TIMEOUT_SECONDS="0.1")
     assert_one_line(done, "database is locked")

@@ -17,6 +17,7 @@ from tutormax_pipeline.cli.publish import publish
 from tutormax_pipeline.cli.schema import schema
 from tutormax_pipeline.cli.simulate import simulate
 from tutormax_pipeline.cli.status import status
+from tutormax_pipeline.cli.store import store
 from tutormax_pipeline.cli.trace import trace_command
 from tutormax_pipeline.cli.up import up
 from tutormax_pipeline.cli.worker import worker
@@ -57,6 +58,7 @@ _COMMANDS = (
     dlq,
     doctor,
     schema,
+    store,
 )
 for command in _COMMANDS:
     main.add_command(command)
