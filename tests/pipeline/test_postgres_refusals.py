@@ -144,3 +144,17 @@ def test_an_outage_in_the_middle_of_a_copy_quotes_no_row(
     shown = "".join(traceback.format_exception(caught.value))
     assert SECRET not in shown
     assert "COPY incoming_tutors, line" not in shown
+
+
+def test_a_ledger_with_a_constraint_of_somebody_elses_ends_in_words_and_not_in_a_loop(
+    postgres: PostgresServer, postgres_database: str, postgres_url: str, arrival: Make
+) -> None:
+    postgres.execute("CREATE UNIQUE INDEX own ON message_ledger (run_id)", postgres_database)
+    try:
+        with (
+            Store.open(postgres_url) as store,
+            pytest.raises(StoreUnavailableError, match="constraints on message_ledger"),
+        ):
+            store.write(TUTORS, [arrival("1-0", "a"), arrival("2-0", "b", tutor_id="T2")], "run-1")
+    finally:
+        postgres.execute("DROP INDEX own", postgres_database)
