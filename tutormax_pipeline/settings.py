@@ -82,6 +82,15 @@ class PipelineSettings(EnvironmentSettings):
     alert_dead_letters: int = Field(
         10, ge=0, description="dead letters of a channel above which its check fails"
     )
+    dagster_retention_days: int = Field(
+        14,
+        ge=0,
+        le=36_500,
+        description="days that Dagster keeps runs that succeeded, and what its sensors saw; 0: for ever",
+    )
+    dagster_failed_retention_days: int = Field(
+        90, ge=0, le=36_500, description="days that Dagster keeps runs that did not succeed; 0: for ever"
+    )
     celery_broker_url: Annotated[SecretStr, AfterValidator(_check_broker)] | None = Field(
         None, description="Redis through which runs are given to workers of Celery"
     )
