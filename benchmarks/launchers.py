@@ -4,8 +4,8 @@
     python -m benchmarks.launchers --runs 10
 
 The split deployment is started twice, with the instance files of deploy/dagster, on a PostgreSQL and a Redis
-of its own. Runs are launched one after the other over GraphQL, as a person does. The processor time is that of
-the processes in which runs are executed, children of the code server or of the worker, from fork to end.
+of its own. Runs are launched one after the other over GraphQL, as a person does. The processor time is that
+of the processes in which runs are executed, children of the code server or of the worker, from start to end.
 """
 
 from __future__ import annotations
