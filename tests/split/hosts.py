@@ -1,7 +1,7 @@
 """Hosts that share nothing but a network: namespaces where they are allowed, else groups of processes.
 
-Each host reaches the servers over a line of its own; one that is lost takes its line along, and its connections
-stay open on the other side, as when a machine loses power.
+Each host reaches the servers over a line of its own; one that is lost takes its line along, and its
+connections stay open on the other side, as when a machine loses power.
 """
 
 from __future__ import annotations

@@ -41,9 +41,8 @@ def test_sensors_drain_the_sample_and_each_process_may_be_killed_and_started_aga
     assert before < pipeline.published
     split.start("code")
     assert split.wait_for(run, "FAILURE", "SUCCESS") == "FAILURE"
-    pipeline.assert_all_stored_once()
 
-    # While the daemon is away nothing is drained; the webserver's absence nobody notices but people.
+    # What it left is drained by a new daemon; the webserver's absence nobody notices but people.
     split.kill("daemon")
     split.kill("web")
     pipeline.publish(100)

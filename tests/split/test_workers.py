@@ -80,9 +80,6 @@ def test_a_worker_drains_is_killed_in_the_middle_stopped_or_asked_twice_and_the_
     workers.processes["worker"].terminate()
     assert workers.processes["worker"].wait(SOON_SECONDS) == 0
     workers.wait_for(run, "FAILURE")
-    workers.start("worker")
-    pipeline.publish(50)
-    pipeline.assert_all_stored_once()
 
 
 def deliver_again(instance: dg.DagsterInstance, run_id: str) -> None:
