@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,18 @@ def test_the_broker_gives_no_task_to_a_second_worker_before_its_run_is_over() ->
     settings = PipelineSettings.load()
     assert (
         VISIBILITY_SECONDS > MAX_RUNTIME_SECONDS > settings.drain_max_seconds + settings.drain_outage_seconds
+    )
+
+
+def test_a_broker_over_tls_is_checked_by_the_certificates_of_the_queues_redis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REDIS_SSL_CA_CERTS", "/etc/our-ca.pem")
+    found = celery_configuration(PipelineSettings.load(celery_broker_url="rediss://localhost/1"))
+    for tls in (found["broker_use_ssl"], found["redis_backend_use_ssl"]):
+        assert (tls["ssl_cert_reqs"], tls["ssl_ca_certs"]) == (ssl.CERT_REQUIRED, "/etc/our-ca.pem")
+    assert "broker_use_ssl" not in celery_configuration(
+        PipelineSettings.load(celery_broker_url="redis://localhost/1")
     )
 
 
