@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import dagster as dg
 import orjson
 import psutil
 
@@ -88,7 +90,7 @@ class Deployment:
         }
         self.commands["worker"] += ["--concurrency", "2", "--without-gossip", "--without-mingle"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._ours: set[psutil.Process] = set()
+        self._make_tables()
 
     @staticmethod
     def _quicken(file: Path) -> None:
@@ -96,6 +98,11 @@ class Deployment:
         text = file.read_text()
         assert "poll_interval_seconds: 20" in text
         file.write_text(text.replace("poll_interval_seconds: 20", "poll_interval_seconds: 2"))
+
+    def _make_tables(self) -> None:
+        # Each process would: on a busy machine so many at once that one gives up.
+        with patch.dict(os.environ, self.environment), dg.DagsterInstance.from_config(str(self.home)):
+            pass
 
     def start(self, *names: str) -> None:
         """Start some of them; does not wait."""
