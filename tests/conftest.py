@@ -71,6 +71,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
                 "TUTORMAX_DRAIN",
                 "TUTORMAX_LEDGER",
                 "TUTORMAX_ALERT",
+                "TUTORMAX_CELERY",
+                "TUTORMAX_DAGSTER",
                 "DAGSTER_",
             )
         ):

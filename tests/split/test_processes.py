@@ -42,8 +42,8 @@ def test_sensors_drain_the_sample_and_each_process_may_be_killed_and_started_aga
     split.start("code")
     assert split.wait_for(run, "FAILURE", "SUCCESS") == "FAILURE"
 
-    # What it left is drained by a new daemon, even if the old one was just launching a run, which then takes its
-    # time to be given up; the webserver's absence nobody notices but people.
+    # What it left is drained by a new daemon. A run that the old one was just launching is given up after a
+    # minute; the webserver's absence nobody notices but people.
     split.kill("daemon")
     split.kill("web")
     pipeline.publish(100)
