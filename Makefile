@@ -7,10 +7,10 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos model lint format lock api bench day vectors screenshots clean
+.PHONY: help setup up test chaos model lint format lock api bench day vectors two-hosts launchers screenshots clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # Two stamps say what .venv holds, each written only when its step is complete, so that
 # a step which was interrupted is done again. The first step starts from an empty .venv:
@@ -72,6 +72,12 @@ day: setup ## simulate a day of 3,000 messages, and measure what its runs and lo
 
 vectors: setup ## write docs/vectors anew: what producers in other languages test themselves with
 	$(BIN)/python -m tests.vectors
+
+two-hosts: setup ## drain 200,000 messages by workers on two hosts, and lose one of them in the middle
+	$(BIN)/python -m tests.split.two_hosts $(ARGS)
+
+launchers: setup ## measure a run by the code server and by a worker of Celery
+	$(BIN)/python -m benchmarks.launchers $(ARGS)
 
 screenshots: setup ## take the pictures of docs/operations.md anew, with Debian's chromium (a few minutes)
 	$(BIN)/python -m tests.ui.screenshots

@@ -4,6 +4,7 @@ import dagster as dg
 
 from tutormax_pipeline.defs.assets import drain_assets, queue_assets
 from tutormax_pipeline.defs.checks import book_checks
+from tutormax_pipeline.defs.dagster_maintenance import dagster_maintenance_schedule, maintain_dagster
 from tutormax_pipeline.defs.dead_letters import (
     dead_letters_asset,
     review_dead_letters,
@@ -32,6 +33,7 @@ defs = dg.Definitions(
         drain_all,
         reclaim_pending,
         maintain_queues,
+        maintain_dagster,
         review_dead_letters,
         redrive_dead_letters,
         discard_dead_letters,
@@ -45,7 +47,12 @@ defs = dg.Definitions(
         dead_letter_sensor,
         tutor_performance_sensor,
     ],
-    schedules=[drain_all_schedule, maintenance_schedule, review_dead_letters_schedule],
+    schedules=[
+        drain_all_schedule,
+        maintenance_schedule,
+        dagster_maintenance_schedule,
+        review_dead_letters_schedule,
+    ],
     resources={"queue": QueueResource(), "store": StoreResource()},
     executor=dg.in_process_executor,
 )

@@ -26,6 +26,12 @@ def _check_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _check_broker(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://")):
+        raise ValueError("must start with redis:// or rediss://")
+    return url
+
+
 class PipelineSettings(EnvironmentSettings):
     """Where the pipeline keeps its things, and when it drains."""
 
@@ -81,6 +87,21 @@ class PipelineSettings(EnvironmentSettings):
     )
     alert_dead_letters: int = Field(
         10, ge=0, description="dead letters of a channel above which its check fails"
+    )
+    dagster_retention_days: int = Field(
+        14,
+        ge=0,
+        le=36_500,
+        description="days that Dagster keeps runs that succeeded, and what its sensors saw; 0: for ever",
+    )
+    dagster_failed_retention_days: int = Field(
+        90, ge=0, le=36_500, description="days that Dagster keeps runs that did not succeed; 0: for ever"
+    )
+    celery_broker_url: Annotated[SecretStr, AfterValidator(_check_broker)] | None = Field(
+        None, description="Redis through which runs are given to workers of Celery"
+    )
+    celery_key_prefix: str = Field(
+        "tutormax-celery:", min_length=1, description="first part of every key that Celery makes there"
     )
 
     @property
