@@ -53,7 +53,7 @@ class Cost:
 def main(*, runs: int) -> None:
     """Print the figures."""
     console = Console()
-    with Place.open() as place, PostgresServer(place.folder / "postgres", durable=True) as server:
+    with Place.open() as place, PostgresServer(durable=True) as server:
         machine = Machine.measured(place.folder)
         figures = []
         for number, (name, (file, processes)) in enumerate(_LAUNCHERS.items()):

@@ -51,7 +51,7 @@ def main(*, runs: int, postgres: bool) -> None:
     with Place.open() as place:
         machine = Machine.measured(place.folder)
         if postgres:
-            with PostgresServer(place.folder / "postgres", durable=True) as server:
+            with PostgresServer(durable=True) as server:
                 figures = _measure(_on_postgres(place, server), place, settings, runs)
         else:
             local = PipelineSettings.load(home=place.folder / "home")

@@ -48,6 +48,10 @@ class PostgresServer:
     Args:
         durable: whether it waits for the disk, as in production.
         options: more settings, ``name=value``.
+
+    Attributes:
+        folder: its data and configuration.
+        port: on 127.0.0.1.
     """
 
     def __init__(self, *options: str, durable: bool = False) -> None:
@@ -59,7 +63,7 @@ class PostgresServer:
         # Not below pytest's own folder: a socket's path may be no longer than some hundred characters, and
         # nobody but its owner gets into that one.
         self._sockets = Path(tempfile.mkdtemp(prefix="pg-"))
-        self._data = self._sockets / "data"
+        self.folder = self._sockets / "data"
         if self._prefix == _AS_NOBODY:
             os.chown(self._sockets, _NOBODY, _NOBODY)
         with socket.socket() as free:
@@ -71,7 +75,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-k", str(self._sockets)]
+        command = [str(self._binaries / "postgres"), "-D", str(self.folder), "-k", str(self._sockets)]
         command += ["-c", "listen_addresses=127.0.0.1", "-p", str(self.port), *self._options]
         with (self._sockets / "log").open("ab") as log:
             self._process = subprocess.Popen([*self._prefix, *command], stdout=log, stderr=log)
@@ -117,7 +121,7 @@ class PostgresServer:
         password = self._sockets / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
-        command = [str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres", "--no-sync"]
+        command = [str(self._binaries / "initdb"), "-D", str(self.folder), "-U", "postgres", "--no-sync"]
         command += ["--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]
         command += [f"--pwfile={password}", "--no-instructions"]
         done = subprocess.run([*self._prefix, *command], capture_output=True, text=True, check=False)

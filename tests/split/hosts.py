@@ -132,11 +132,11 @@ def reachable_redis(folder: Path, hosts: tuple[Host, Host]) -> Iterator[int]:
 
 
 @contextmanager
-def reachable_postgres(folder: Path, hosts: tuple[Host, Host]) -> Iterator[PostgresServer]:
+def reachable_postgres(hosts: tuple[Host, Host]) -> Iterator[PostgresServer]:
     """A server on every host's line."""
     addresses = ",".join(sorted({"127.0.0.1", *(host.servers for host in hosts)}))
-    with PostgresServer(folder, f"listen_addresses={addresses}") as server:
-        with (folder / "pg_hba.conf").open("a") as rules:
+    with PostgresServer(f"listen_addresses={addresses}") as server:
+        with (server.folder / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {_NET}.0/24 scram-sha-256\n")
         server.execute("SELECT pg_reload_conf()")
         yield server

@@ -60,7 +60,7 @@ def lose_a_host_in_the_middle(folder: Path, messages: int, batch_size: int) -> O
     with (
         two_hosts(folder) as hosts,
         reachable_redis(folder / "redis", hosts) as redis_port,
-        reachable_postgres(folder / "postgres", hosts) as postgres,
+        reachable_postgres(hosts) as postgres,
     ):
         database = postgres.new_database()
         address = postgres.tcp_url(database)
