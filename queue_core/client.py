@@ -26,7 +26,7 @@ from redis.commands.core import Script
 from queue_core.channels import Keys
 from queue_core.config import RedisSettings
 from queue_core.connecting import connect
-from queue_core.errors import AccessDeniedError, QueueError, QueueUnavailableError
+from queue_core.errors import AccessDeniedError, NotReplicatedError, QueueError, QueueUnavailableError
 from queue_core.failpoints import around
 from queue_core.sentinel import SentinelAccessError
 from queue_core.whereabouts import what_to_check, where
@@ -221,7 +221,7 @@ def retrying(attempts: int, pause: Callable[[int], None], action: Callable[[], _
     for attempt in range(1, attempts):
         try:
             return action()
-        except AccessDeniedError:
+        except (AccessDeniedError, NotReplicatedError):
             raise
         except QueueUnavailableError:
             pause(attempt)
