@@ -66,13 +66,9 @@ class SentinelGroup:
 
         def is_over() -> bool:
             new = self.primary
-            return new is not old and (new.ask("ROLE") or [""])[0] == "master"
+            return new is not old and is_primary(new)
 
         wait_until(is_over, SECONDS, "a failover")
-
-    def wait_until_whole(self) -> None:
-        """Until the replica follows the primary."""
-        wait_until(self._is_ready, SECONDS, "the replica to follow the primary")
 
     def _says(self, sentinel: ServerProcess) -> list[str] | None:
         return sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")
@@ -89,6 +85,12 @@ class SentinelGroup:
                 return False
         link = self.replica.ask("INFO", "replication")
         return bool(link) and link["master_link_status"] == "up"
+
+
+def is_primary(server: ServerProcess) -> bool:
+    """Whether a server takes itself for the primary."""
+    role = server.ask("ROLE")
+    return bool(role) and role[0] == "master"
 
 
 @contextmanager
