@@ -54,7 +54,14 @@ _UNAVAILABLE_ANSWERS = (
     "NOREPLICAS",
     "UNBLOCKED",
 )
-_DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM")
+#: For what a user's script may not do there is no code; the last one is Redis 7.0's.
+_DENIED_ANSWERS = (
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "ACL failure in script",
+    "The user executing the script can't",
+)
 
 #: Scripts that others begin with, each with the function that calls for it; one that needs another before it.
 _SHARED = (("attempts", "failures_in"), ("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
