@@ -64,6 +64,10 @@ class ClusterNodes(Directory):
         """Ask another server first next time: one that was cut off takes itself for the owner for a while."""
         self._ask_last(self._nodes[0])
 
+    def still(self, address: Address) -> bool:  # noqa: ARG002 - others ask about it
+        """Always: whoever does not have the slot any more says so by itself."""
+        return True
+
     def confirm(self, connection: redis.Connection) -> None:
         """Nothing to ask: whoever does not have the slot says so (MOVED) at each command."""
 

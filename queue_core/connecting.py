@@ -52,8 +52,6 @@ def _options(settings: RedisSettings) -> dict[str, Any]:
         "protocol": 2,
         "legacy_responses": False,
         "decode_responses": False,
-        # Two round trips less for each connection, and no noise in the ACL log of a user who may not.
-        "driver_info": None,
     }
     if settings.url is not None:
         # As from_url does, but for what the url's own options may not undo.

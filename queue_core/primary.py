@@ -7,6 +7,7 @@ and blocking reads, serves everywhere, and never repeats a command that may have
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ _ELSEWHERE = (
     redis.exceptions.ClusterDownError,  # MASTERDOWN too
     redis.ReadOnlyError,
 )
+#: How long a primary is taken for one without asking again; longer where nobody answered.
+_TRUSTED_SECONDS = 0.5
+_UNANSWERED_SECONDS = 10.0
 #: How often a command follows a slot that moved.
 _MOVES = 3
 
@@ -39,6 +43,10 @@ class Directory(Protocol):
         """What was said last turned out wrong: somebody else is asked first next time."""
         ...
 
+    def still(self, address: Address) -> bool | None:
+        """Whether the primary is still there, by one who can be asked quickly; None where nobody says."""
+        ...
+
     def confirm(self, connection: redis.Connection) -> None:
         """Make sure that a server just connected to is the primary.
 
@@ -54,10 +62,26 @@ class Primary:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._current: Address | None = None
+        self._ask_again = 0.0
 
     def is_at(self, address: Address) -> bool:
-        """Whether it is still known to be there."""
-        return address == self._current
+        """Whether it is still known to be there; looked up again from time to time.
+
+        After a planned failover the old primary goes on taking writes for some seconds, all of which are
+        lost: it does not know yet.
+        """
+        if address != self._current:
+            return False
+        now = time.monotonic()
+        if now >= self._ask_again:
+            self._ask_again = now + _TRUSTED_SECONDS
+            answer = self._directory.still(address)
+            if answer is None:
+                self._ask_again = time.monotonic() + _UNANSWERED_SECONDS
+            elif not answer:
+                self.forget()
+                return False
+        return True
 
     def forget(self) -> None:
         """Something went wrong there: it is looked up again before the next command."""
@@ -83,7 +107,7 @@ class Primary:
                 connection.disconnect()  # type: ignore[no-untyped-call]
                 failure = error
                 continue
-            self._current = address
+            self._current, self._ask_again = address, time.monotonic() + _TRUSTED_SECONDS
             return
         raise failure or redis.ConnectionError("no server says that it is the primary")
 

@@ -41,7 +41,7 @@ class Sentinels(Directory):
         for _ in range(len(self._sentinels)):
             address, sentinel = self._sentinels[0]
             try:
-                found: Any = sentinel.sentinel_get_master_addr_by_name(self._service)
+                found = self._ask(sentinel)
             except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
                 raise SentinelAccessError(f"Sentinel {address}: {error}") from error
             except redis.RedisError as error:
@@ -50,7 +50,7 @@ class Sentinels(Directory):
                 if found is None:
                     strangers += 1
                 else:
-                    yield Address(found[0].decode(), found[1])
+                    yield found
             self._sentinels.rotate(-1)
         if strangers and strangers + len(problems) == len(self._sentinels):
             raise ConfigurationError(
@@ -64,6 +64,15 @@ class Sentinels(Directory):
         """Ask another Sentinel first next time."""
         self._sentinels.rotate(-1)
 
+    def still(self, address: Address) -> bool | None:
+        """What the Sentinel says that answered last."""
+        try:
+            found = self._ask(self._sentinels[0][1])
+        except redis.RedisError:
+            self._sentinels.rotate(-1)
+            return None
+        return found == address
+
     def confirm(self, connection: redis.Connection) -> None:
         """Ask the server itself: a Sentinel may have been cut off, or learn of a failover late."""
         connection.send_command("ROLE")  # type: ignore[no-untyped-call]
@@ -73,3 +82,7 @@ class Sentinels(Directory):
             return  # then the first write tells
         if role != b"master":
             raise redis.ConnectionError("it is a replica now; the failover is not over")
+
+    def _ask(self, sentinel: redis.Redis) -> Address | None:
+        found: Any = sentinel.sentinel_get_master_addr_by_name(self._service)
+        return Address(found[0].decode(), found[1]) if found else None

@@ -80,15 +80,14 @@ def main() -> None:
     """Measure a kill and a planned failover, each without and with waiting for a replica."""
     for planned in (False, True):
         for replicas in (0, 1):
-            with tempfile.TemporaryDirectory() as folder:
-                with sentinel_group(find_server_binary(), Path(folder) / "group") as group:
-                    settings = group.settings(
-                        wait_replicas=replicas,
-                        socket_timeout=1,
-                        retry_on_timeout=False,
-                        queue_maxlen=1_000_000,
-                    )
-                    found = _measure(group, settings, planned=planned)
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                sentinel_group(find_server_binary(), Path(folder) / "group") as group,
+            ):
+                settings = group.settings(
+                    wait_replicas=replicas, socket_timeout=1, retry_on_timeout=False, queue_maxlen=1_000_000
+                )
+                found = _measure(group, settings, planned=planned)
             print(
                 f"{'planned' if planned else 'killed'}, REDIS_WAIT_REPLICAS={replicas}: {found}", flush=True
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -17,8 +17,8 @@ _DOWN_MS = 500
 class SentinelGroup:
     """Servers of which one is the primary, and the Sentinels that watch them."""
 
-    def __init__(self, processes: Processes, folder: Path) -> None:
-        lines = ["appendonly yes", "appendfsync everysec", 'save ""', "repl-diskless-sync-delay 0"]
+    def __init__(self, processes: Processes, folder: Path, more: Iterable[str] = ()) -> None:
+        lines = [*more, "appendonly yes", "appendfsync everysec", 'save ""', "repl-diskless-sync-delay 0"]
         first = processes.start(folder / "server-0", lines)
         self.servers = [first]
         replica = [*lines, f"replicaof 127.0.0.1 {first.port}", "repl-timeout 5"]
@@ -94,7 +94,7 @@ def is_primary(server: ServerProcess) -> bool:
 
 
 @contextmanager
-def sentinel_group(binary: Path, folder: Path) -> Iterator[SentinelGroup]:
-    """One that is ready; at the end nothing of it is left."""
+def sentinel_group(binary: Path, folder: Path, more: Iterable[str] = ()) -> Iterator[SentinelGroup]:
+    """One that is ready, its servers with more lines of configuration; at the end nothing of it is left."""
     with Processes(binary) as processes:
-        yield SentinelGroup(processes, folder)
+        yield SentinelGroup(processes, folder, more)
