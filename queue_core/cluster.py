@@ -68,6 +68,9 @@ class ClusterNodes(Directory):
         """Always: whoever does not have the slot any more says so by itself."""
         return True
 
+    def close(self) -> None:
+        """Nothing is kept open: each is asked over a connection of its own."""
+
     def confirm(self, connection: redis.Connection) -> None:
         """Nothing to ask: whoever does not have the slot says so (MOVED) at each command."""
 

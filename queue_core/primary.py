@@ -47,6 +47,10 @@ class Directory(Protocol):
         """Whether the primary is still there, by one who can be asked quickly; None where nobody says."""
         ...
 
+    def close(self) -> None:
+        """Close the connections to those that are asked."""
+        ...
+
     def confirm(self, connection: redis.Connection) -> None:
         """Make sure that a server just connected to is the primary.
 
@@ -82,6 +86,10 @@ class Primary:
                 self.forget()
                 return False
         return True
+
+    def close(self) -> None:
+        """Close the connections to those that are asked where it is."""
+        self._directory.close()
 
     def forget(self) -> None:
         """Something went wrong there: it is looked up again before the next command."""
@@ -164,3 +172,8 @@ class FollowingRedis(redis.Redis):
             except redis.exceptions.MovedError:
                 continue
         return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Close the connections, those to the Sentinels too."""
+        super().close()
+        self.connection_pool.connection_kwargs["primary"].close()

@@ -73,6 +73,12 @@ class Sentinels(Directory):
             return None
         return found == address
 
+    def close(self) -> None:
+        """Close the connections to the Sentinels."""
+        for _, sentinel in self._sentinels:
+            sentinel.close()
+            sentinel.connection_pool.disconnect()
+
     def confirm(self, connection: redis.Connection) -> None:
         """Ask the server itself: a Sentinel may have been cut off, or learn of a failover late."""
         connection.send_command("ROLE")  # type: ignore[no-untyped-call]

@@ -77,20 +77,19 @@ def _measure(group: SentinelGroup, settings: RedisSettings, *, planned: bool) ->
 
 
 def main() -> None:
-    """Measure a kill and a planned failover, each without and with waiting for a replica."""
+    """Measure a kill and a planned failover: with nothing done against loss, and with each remedy."""
     for planned in (False, True):
-        for replicas in (0, 1):
+        for replicas, at_the_server in ((0, []), (0, ["min-replicas-to-write 1"]), (1, [])):
             with (
                 tempfile.TemporaryDirectory() as folder,
-                sentinel_group(find_server_binary(), Path(folder) / "group") as group,
+                sentinel_group(find_server_binary(), Path(folder) / "group", at_the_server) as group,
             ):
                 settings = group.settings(
                     wait_replicas=replicas, socket_timeout=1, retry_on_timeout=False, queue_maxlen=1_000_000
                 )
                 found = _measure(group, settings, planned=planned)
-            print(
-                f"{'planned' if planned else 'killed'}, REDIS_WAIT_REPLICAS={replicas}: {found}", flush=True
-            )
+            how = ["planned" if planned else "killed", f"REDIS_WAIT_REPLICAS={replicas}", *at_the_server]
+            print(f"{', '.join(how)}: {found}", flush=True)
 
 
 if __name__ == "__main__":

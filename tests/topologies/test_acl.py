@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 from click.testing import CliRunner
+from dotenv import dotenv_values
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.dead_letter import DeadLetters, LetterFilter
@@ -22,8 +24,8 @@ from queue_core.monitor import snapshot
 from queue_core.reclaim import reclaim
 from queue_core.server_facts import server_facts
 from queue_core.stale import stale_holders
-from tests.conftest import SERVER_KINDS, server_binary
-from tests.topologies.processes import Processes, ServerProcess
+from tests.conftest import SERVER_KINDS, server_binary, wait_until
+from tests.topologies.processes import SECONDS, Processes
 from tutormax_pipeline import books
 from tutormax_pipeline.cli import main
 from tutormax_pipeline.drain import drain
@@ -32,51 +34,60 @@ from tutormax_pipeline.store import Store
 from tutormax_pipeline.trace import trace
 
 TUTORS = QueueChannels.TUTORS
-USERS = Path(__file__).parents[2] / "deploy" / "redis" / "users.acl"
+ROOT = Path(__file__).parents[2]
+USERS, GUIDE = ROOT / "deploy" / "redis" / "users.acl", ROOT / "docs" / "redis-topologies.md"
 ROLES = ("publisher", "pipeline", "operator", "monitor")
 TUTOR = {"tutor_id": "T1", "name": "x"}
 
 Operation = Callable[[RedisClient, Store], object]
 
 
-def password(role: str) -> str:
-    return f"password-of-{role}"
+class Guarded:
+    """A server with the file as it is delivered, filled as the guide says, and an administrator."""
+
+    def __init__(self, processes: Processes, folder: Path) -> None:
+        (folder / "deploy" / "redis").mkdir(parents=True)
+        shutil.copy(USERS, folder / "deploy" / "redis")
+        subprocess.run(["bash", "-euc", _block("cp deploy/redis")], cwd=folder, check=True)
+        self.passwords = {role: dotenv_values(folder / f"{role}.env")["REDIS_PASSWORD"] for role in ROLES}
+        self.passwords["admin"] = "password-of-admin"
+        with (folder / "users.acl").open("a") as users:
+            users.write(_block("user replica") + "user admin on >password-of-admin ~* &* +@all\n")
+        self.process = processes.start(
+            folder / "server", [f"aclfile {folder}/users.acl", 'save ""', "repl-diskless-sync-delay 0"]
+        )
+        self.port = self.process.port
+
+    def settings(self, role: str) -> RedisSettings:
+        return RedisSettings.load(
+            host="127.0.0.1", port=self.port, username=role, password=self.passwords[role]
+        )
+
+
+def _block(start: str) -> str:
+    """The commands, or lines of configuration, of the guide that begin so."""
+    return next(block for block in GUIDE.read_text().split("```\n") if block.startswith(start))
 
 
 @pytest.fixture(scope="module", params=SERVER_KINDS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
-    """A server with the file as it is delivered, passwords filled in, and an administrator for the test."""
-    users = USERS.read_text()
-    for role in ROLES:
-        digest = hashlib.sha256(password(role).encode()).hexdigest()
-        users = users.replace(f"#{role.upper()}_SHA256", f"#{digest}")
-    folder = tmp_path_factory.mktemp(f"acl-{request.param}")
-    file = folder / "users.acl"
-    file.write_text(users + f"user admin on >{password('admin')} ~* &* +@all\n")
+def processes(request: pytest.FixtureRequest) -> Iterator[Processes]:
     with Processes(server_binary(request.param)) as processes:
-        yield processes.start(folder / "server", [f"aclfile {file}", 'save ""'])
+        yield processes
 
 
-def settings(server: ServerProcess, role: str, **values: object) -> RedisSettings:
-    options: dict[str, object] = {
-        "host": "127.0.0.1",
-        "port": server.port,
-        "username": role,
-        "password": password(role),
-    }
-    return RedisSettings.load(**(options | values))
+@pytest.fixture(scope="module")
+def server(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Guarded:
+    return Guarded(processes, tmp_path_factory.mktemp("acl"))
 
 
 @contextmanager
-def client_of(server: ServerProcess, role: str) -> Iterator[RedisClient]:
-    with RedisClient(settings(server, role)) as client:
+def client_of(server: Guarded, role: str) -> Iterator[RedisClient]:
+    with RedisClient(server.settings(role)) as client:
         yield client
 
 
 @pytest.fixture
-def admin(server: ServerProcess) -> Iterator[RedisClient]:
+def admin(server: Guarded) -> Iterator[RedisClient]:
     """Everything is there to work on: something waits, something is pending, something is dead."""
     with client_of(server, "admin") as client:
         client.redis.flushall()
@@ -183,7 +194,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_can_do_its_work_and_nothing_else(
-    server: ServerProcess, admin: RedisClient, store: Store, role: str
+    server: Guarded, admin: RedisClient, store: Store, role: str
 ) -> None:
     done = set()
     with client_of(server, role) as client:
@@ -210,10 +221,17 @@ def test_each_role_can_do_its_work_and_nothing_else(
         assert admin.redis.dbsize() == before
 
 
-def test_the_user_of_nobody_is_off(server: ServerProcess) -> None:
-    assert server.ask("PING") is None
-    with pytest.raises(redis.AuthenticationError), server.client() as client:
+def test_the_user_of_nobody_is_off(server: Guarded) -> None:
+    with pytest.raises(redis.AuthenticationError), server.process.client() as client:
         client.ping()
+
+
+def test_a_replica_follows_with_the_user_of_the_guide(
+    server: Guarded, admin: RedisClient, processes: Processes, tmp_path: Path
+) -> None:
+    lines = [f"replicaof 127.0.0.1 {server.port}", "masteruser replica", "masterauth a-password-for-replicas"]
+    processes.start(tmp_path / "replica", lines)
+    wait_until(lambda: admin.redis.wait(1, 100) == 1, SECONDS, "the replica to follow")
 
 
 def test_every_channel_is_in_the_file() -> None:
@@ -223,7 +241,7 @@ def test_every_channel_is_in_the_file() -> None:
 
 
 def test_a_wrong_and_a_revoked_password_are_told_in_one_line(
-    server: ServerProcess, admin: RedisClient, tmp_path: Path
+    server: Guarded, admin: RedisClient, tmp_path: Path
 ) -> None:
     def status(word: str) -> str:
         variables = {

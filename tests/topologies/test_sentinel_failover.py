@@ -176,6 +176,30 @@ def publisher_is_back(client: RedisClient) -> bool:
         return False
 
 
+def test_a_planned_failover_is_followed_before_the_old_primary_knows_of_it(sentinels: SentinelGroup) -> None:
+    new = sentinels.replica
+    with RedisClient(sentinels.settings()) as client:
+
+        def is_at_the_new_one() -> bool:
+            return client.redis.info("server")["tcp_port"] == new.port
+
+        assert not is_at_the_new_one()
+        assert sentinels.sentinels[0].ask("SENTINEL", "FAILOVER", "mymaster")
+        # The old one, once it knows, closes its clients' connections: no error means that it does not.
+        wait_until(is_at_the_new_one, SECONDS, "the client to follow")
+
+
+def test_closing_a_client_closes_its_connections_to_the_sentinels_too(sentinels: SentinelGroup) -> None:
+    def connections() -> int:
+        return sum(int(one.ask("INFO", "clients")["connected_clients"]) for one in sentinels.sentinels)
+
+    before = connections()
+    with RedisClient(sentinels.settings()) as client:
+        assert client.health_check()
+        assert connections() > before
+    wait_until(lambda: connections() == before, SECONDS, "the connections to be closed")
+
+
 def test_sentinels_that_do_not_know_the_service_or_us_are_named(
     sentinels: SentinelGroup, tmp_path: Path
 ) -> None:
