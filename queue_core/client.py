@@ -3,9 +3,8 @@
     with get_redis_client() as client:
         client.health_check().latency_ms
 
-redis-py's own retries are off: it would repeat a read whose answer was lost and so deliver
-messages twice. What may be repeated is repeated by the caller that knows it is safe.
-A connection that the server closed is replaced at its next use.
+redis-py's own retries are off (``connecting``). What may be repeated is repeated by the caller that
+knows it is safe. A connection that the server closed is replaced at its next use.
 """
 
 from __future__ import annotations
@@ -19,20 +18,19 @@ from functools import cache
 from importlib import resources
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.commands.core import Script
-from redis.connection import parse_url
-from redis.retry import Retry
 
 from queue_core.channels import Keys
 from queue_core.config import RedisSettings
-from queue_core.errors import AccessDeniedError, QueueError, QueueUnavailableError
+from queue_core.connecting import connect
+from queue_core.errors import AccessDeniedError, NotReplicatedError, QueueError, QueueUnavailableError
 from queue_core.failpoints import around
 from queue_core.remedies import in_short, remedy_for
+from queue_core.sentinel import SentinelAccessError
+from queue_core.whereabouts import what_to_check, where
 
 _T = TypeVar("_T")
 
@@ -45,6 +43,8 @@ _UNAVAILABLE = (
     redis.exceptions.ClusterDownError,  # MASTERDOWN too
     redis.exceptions.TryAgainError,
 )
+#: Answers about where keys are. Expected while slots move on a Cluster; elsewhere they say that it is one.
+_OF_A_CLUSTER = (redis.exceptions.AskError, redis.exceptions.ClusterCrossSlotError)  # MOVED too
 #: Answers by which a server says that it cannot work now, wherever redis-py has no class for them.
 _UNAVAILABLE_ANSWERS = (
     "MISCONF",
@@ -55,8 +55,16 @@ _UNAVAILABLE_ANSWERS = (
     "NOREPLICAS",
     "UNBLOCKED",
 )
-#: The last is what a server without a password from us says to a command of more than ten words.
-_DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM", "Protocol error: unauthenticated")
+#: For what a user's script may not do there is no code, and Redis 7.0 has words of its own. The last is
+#: what a server without a password from us says to a command of more than ten words.
+_DENIED_ANSWERS = (
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "ACL failure in script",
+    "The user executing the script can't",
+    "Protocol error: unauthenticated",
+)
 
 #: Scripts that others begin with, each with the function that calls for it; one that needs another before it.
 _SHARED = (("attempts", "failures_in"), ("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
@@ -97,18 +105,13 @@ class RedisClient:
     def __init__(self, settings: RedisSettings | None = None) -> None:
         self.settings = settings or RedisSettings.load()
         self.keys = Keys(self.settings.key_prefix)
-        self.redis: redis.Redis = _connect(self.settings)
+        self.redis: redis.Redis = connect(self.settings)
         self._scripts: dict[str, Script] = {}
 
     @property
     def address(self) -> str:
-        """Host, port and database, without user name and password; for messages to people."""
-        if self.settings.url is None:
-            return f"{self.settings.host}:{self.settings.port}/{self.settings.db}"
-        url = urlsplit(self.settings.url.get_secret_value())
-        if url.scheme == "unix":
-            return url.path
-        return f"{url.hostname or 'localhost'}:{url.port or 6379}{url.path}"
+        """Where it is, without user name and password; for messages to people."""
+        return where(self.settings)
 
     def health_check(self) -> Health:
         """Ask the server how it is.
@@ -168,6 +171,10 @@ class RedisClient:
                 raise self._denied(error) from error
             if answer.startswith(_UNAVAILABLE_ANSWERS):
                 raise self._unavailable(error) from error
+            if isinstance(error, _OF_A_CLUSTER):
+                if self.settings.cluster:
+                    raise self._unavailable(error) from error
+                answer += ". It is a Cluster: set REDIS_CLUSTER=true."
             raise QueueError(f"Redis at {self.address} answered: {answer}") from error
 
     def close(self) -> None:
@@ -184,6 +191,8 @@ class RedisClient:
         self.close()
 
     def _denied(self, error: Exception) -> AccessDeniedError:
+        if isinstance(error, SentinelAccessError):
+            return AccessDeniedError(f"{error}. Check REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD.")
         return AccessDeniedError(
             f"Redis at {self.address} refused access ({answer_of(error)}). "
             "Check REDIS_USERNAME and REDIS_PASSWORD, or REDIS_URL."
@@ -197,7 +206,8 @@ class RedisClient:
             )
         answer = answer_of(error)
         return QueueUnavailableError(
-            f"Redis at {self.address} is not available ({in_short(answer)}). {remedy_for(answer)}"
+            f"Redis at {self.address} is not available ({in_short(answer)}). "
+            f"{remedy_for(answer) or what_to_check(self.settings, str(error))}"
         )
 
 
@@ -222,45 +232,11 @@ def retrying(attempts: int, pause: Callable[[int], None], action: Callable[[], _
     for attempt in range(1, attempts):
         try:
             return action()
-        except AccessDeniedError:
+        except (AccessDeniedError, NotReplicatedError):
             raise
         except QueueUnavailableError:
             pause(attempt)
     return action()
-
-
-def _connect(settings: RedisSettings) -> redis.Redis:
-    options: dict[str, Any] = {
-        "max_connections": settings.max_connections,
-        "socket_timeout": settings.socket_timeout,
-        "socket_connect_timeout": settings.socket_connect_timeout,
-    }
-    relied_on: dict[str, Any] = {
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-        "legacy_responses": False,
-        "decode_responses": False,
-    }
-    if settings.url is not None:
-        # As from_url does, but for what the url's own options may not undo.
-        given = parse_url(settings.url.get_secret_value())  # type: ignore[no-untyped-call]
-        return redis.Redis.from_pool(redis.ConnectionPool(**(options | given | relied_on)))
-    if settings.ssl:
-        options |= {
-            "ssl": True,
-            "ssl_ca_certs": settings.ssl_ca_certs,
-            "ssl_certfile": settings.ssl_certfile,
-            "ssl_keyfile": settings.ssl_keyfile,
-        }
-    return redis.Redis(
-        host=settings.host,
-        port=settings.port,
-        db=settings.db,
-        username=settings.username,
-        password=settings.password.get_secret_value() if settings.password else None,
-        **options,
-        **relied_on,
-    )
 
 
 @cache

@@ -13,9 +13,19 @@ import re
 from typing import Annotated, Any, Self
 
 import redis
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.connection import parse_url
 
+from queue_core.address import Address, parse_addresses
 from queue_core.errors import ConfigurationError
 
 
@@ -42,6 +52,8 @@ class EnvironmentSettings(BaseSettings):
     def _explain(cls, error: ValidationError) -> list[str]:
         lines = []
         for problem in error.errors(include_url=False, include_context=False):
+            if problem["type"] == "default_factory_not_called":
+                continue  # only because another value is wrong
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             field = cls.model_fields.get(name)
             secret = field is not None and "SecretStr" in str(field.annotation)
@@ -69,6 +81,17 @@ def _check_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _is_of_a_cluster(url: str) -> bool:
+    return not url.startswith("unix:") and not parse_url(url).get("db")  # type: ignore[no-untyped-call]
+
+
+def _addresses(default_port: int) -> BeforeValidator:
+    def parse(given: object) -> object:
+        return parse_addresses(given, default_port) if isinstance(given, str) else given
+
+    return BeforeValidator(parse)
+
+
 class RedisSettings(EnvironmentSettings):
     """How to reach Redis, and the bounds within which the queue works."""
 
@@ -86,8 +109,25 @@ class RedisSettings(EnvironmentSettings):
     ssl_ca_certs: str | None = Field(None, description="file with the certificates to trust")
     ssl_certfile: str | None = Field(None, description="client certificate, for mutual TLS")
     ssl_keyfile: str | None = Field(None, description="key of the client certificate")
+    ssl_check_hostname: bool = Field(
+        True, description="whether the server's certificate must be for the name it is reached by"
+    )
+    sentinels: Annotated[tuple[Address, ...], NoDecode, _addresses(26379)] = Field(
+        (), description="Sentinels that know where Redis is, host:port,host:port"
+    )
+    sentinel_master: str = Field(
+        "mymaster", min_length=1, description="name under which the Sentinels know Redis"
+    )
+    sentinel_username: str | None = Field(None, description="ACL user name at the Sentinels")
+    sentinel_password: SecretStr | None = Field(None, description="password of the Sentinels")
+    cluster: bool = Field(False, description="true where Redis is a Cluster")
+    cluster_nodes: Annotated[tuple[Address, ...], NoDecode, _addresses(6379)] = Field(
+        (), description="more servers of the Cluster to ask when the first is away, host:port,host:port"
+    )
     key_prefix: str = Field(
-        "tutormax", pattern=r"^[A-Za-z0-9_.{}-]+$", description="first part of every key's name"
+        default_factory=lambda known: "{tutormax}" if known.get("cluster") else "tutormax",
+        pattern=r"^[A-Za-z0-9_.{}-]+$",
+        description="first part of every key's name",
     )
 
     max_connections: int = Field(50, ge=1, description="size of the connection pool")
@@ -97,6 +137,9 @@ class RedisSettings(EnvironmentSettings):
     socket_connect_timeout: float = Field(5, gt=0, le=86_400, description="seconds to wait for a connection")
     retry_on_timeout: bool = Field(
         True, description="publish again, under the same message id, when an answer did not come"
+    )
+    wait_replicas: int = Field(
+        0, ge=0, le=100, description="replicas that must have a message before it counts as published"
     )
 
     max_retries: int = Field(3, ge=0, description="retries of a failing message before its dead letter")
@@ -118,6 +161,45 @@ class RedisSettings(EnvironmentSettings):
     worker_grace_seconds: float = Field(
         25, ge=0, le=86_400, description="seconds that a handler may go on after the worker is to stop"
     )
+
+    @field_validator("sentinels")
+    @classmethod
+    def _one_way_in(cls, sentinels: tuple[Address, ...], known: ValidationInfo) -> tuple[Address, ...]:
+        if sentinels and known.data.get("url") is not None:
+            raise ValueError(
+                "cannot be combined with REDIS_URL; give user, password and REDIS_SSL by themselves"
+            )
+        return sentinels
+
+    @field_validator("cluster")
+    @classmethod
+    def _fits_a_cluster(cls, cluster: bool, known: ValidationInfo) -> bool:
+        if cluster and known.data.get("sentinels"):
+            raise ValueError("a Cluster has no Sentinels; unset REDIS_SENTINELS or this")
+        if cluster and known.data.get("db"):
+            raise ValueError("a Cluster has no other database than 0; unset REDIS_DB or this")
+        url = known.data.get("url")
+        if cluster and url is not None and not _is_of_a_cluster(url.get_secret_value()):
+            raise ValueError(
+                "a Cluster's REDIS_URL is redis://host:port or rediss://host:port, without a database"
+            )
+        return cluster
+
+    @field_validator("cluster_nodes")
+    @classmethod
+    def _only_of_a_cluster(cls, nodes: tuple[Address, ...], known: ValidationInfo) -> tuple[Address, ...]:
+        if nodes and not known.data.get("cluster"):
+            raise ValueError("has no effect without REDIS_CLUSTER=true")
+        return nodes
+
+    @field_validator("key_prefix")
+    @classmethod
+    def _in_one_slot(cls, prefix: str, known: ValidationInfo) -> str:
+        if known.data.get("cluster") and not re.match(r"[^{]*\{[^}]+\}", prefix):
+            raise ValueError(
+                "needs a hash tag on a Cluster, so that all keys are in one slot: write {tutormax}, in braces"
+            )
+        return prefix
 
     @property
     def worker_max_processing_time_ms(self) -> int:

@@ -25,6 +25,10 @@ class AccessDeniedError(QueueUnavailableError):
     """Redis refused the user name, the password or the command (NOAUTH, WRONGPASS, NOPERM)."""
 
 
+class NotReplicatedError(QueueUnavailableError):
+    """Published, but fewer replicas than ``REDIS_WAIT_REPLICAS`` confirmed it in time."""
+
+
 class EmbeddedServerError(QueueError):
     """The embedded server could not be found, started or stopped."""
 

@@ -22,6 +22,7 @@ from typing import Any, overload
 from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient, retrying
 from queue_core.errors import MessageTooLargeError, PublishError, QueueFullError, QueueUnavailableError
+from queue_core.replication import run_and_wait
 from queue_core.serializer import new_message_id, serialize
 
 #: Messages, and bytes, that travel in one round trip.
@@ -145,6 +146,7 @@ class MessagePublisher:
             InvalidMessageError: it would not read back as the same value.
             MessageTooLargeError: larger than ``REDIS_MAX_MESSAGE_SIZE_BYTES``.
             QueueFullError: ``REDIS_QUEUE_MAXLEN`` messages are not processed, or twice as many are kept.
+            NotReplicatedError: it is published, but fewer than ``REDIS_WAIT_REPLICAS`` replicas have it.
             QueueUnavailableError: Redis is away.
         """
         encoded = self.encode(
@@ -286,8 +288,12 @@ class MessagePublisher:
             nonlocal sent
             sent += 1
             with self._client.errors():
-                added: list[bytes] = self._client.run(
-                    "publish", [self._client.keys.stream(channel)], [self._settings.queue_maxlen, *bodies]
+                keys = [self._client.keys.stream(channel)]
+                arguments: list[bytes | int] = [self._settings.queue_maxlen, *bodies]
+                added: list[bytes] = (
+                    run_and_wait(self._client, "publish", keys, arguments)
+                    if self._settings.wait_replicas
+                    else self._client.run("publish", keys, arguments)
                 )
             return added
 

@@ -14,14 +14,13 @@ _REMEDIES = (
     ("loading the dataset", "It is reading its data from disk: try again in a moment."),
     ("MISCONF", "It cannot write to its disk: make room there, its log names the error."),
 )
-_USUAL = "Check that it runs, and REDIS_HOST, REDIS_PORT or REDIS_URL."
 #: What a server adds when the command was a script's.
 _OF_A_SCRIPT = re.compile(r"\.? script: \w+, on @user_script:\d+\.?$")
 
 
-def remedy_for(answer: str) -> str:
-    """What to do, in a sentence."""
-    return next((remedy for words, remedy in _REMEDIES if words in answer), _USUAL)
+def remedy_for(answer: str) -> str | None:
+    """What to do, in a sentence; None for words that are not a server's own."""
+    return next((remedy for words, remedy in _REMEDIES if words in answer), None)
 
 
 def in_short(answer: str) -> str:

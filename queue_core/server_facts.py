@@ -15,12 +15,13 @@ import redis
 from queue_core.client import RedisClient
 
 #: Every command that this library and its scripts send. Probed by name: versions tell little, since
-#: Valkey and the clouds have their own.
+#: Valkey and the clouds have their own. (With Sentinels it sends ROLE too, and where replicas are waited
+#: for WAIT.)
 COMMANDS = (
-    "DEL", "EVAL", "EVALSHA", "EXEC", "EXISTS", "HDEL", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HSET",
-    "INFO", "MULTI", "PING", "SCRIPT", "TIME", "XACK", "XADD", "XCLAIM", "XDEL", "XGROUP", "XINFO", "XLEN",
-    "XPENDING", "XRANGE", "XREADGROUP", "XREVRANGE", "XTRIM", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE",
-    "ZREM", "ZREMRANGEBYSCORE", "ZSCORE",
+    "EVAL", "EVALSHA", "EXEC", "EXISTS", "HDEL", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HSCAN",
+    "HSET", "INFO", "MEMORY", "MULTI", "PING", "SCRIPT", "TIME", "XACK", "XADD", "XCLAIM",
+    "XDEL", "XGROUP", "XINFO", "XLEN", "XPENDING", "XRANGE", "XREADGROUP", "XREVRANGE", "XTRIM", "ZADD",
+    "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYSCORE", "ZSCAN", "ZSCORE",
 )  # fmt: skip
 
 #: Settings that matter to a queue.

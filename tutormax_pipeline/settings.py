@@ -123,8 +123,9 @@ class PipelineSettings(EnvironmentSettings):
 
 
 def brings_own_redis(settings: RedisSettings) -> bool:
-    """Whether a Redis is named (``REDIS_URL`` or ``REDIS_HOST``), so that none is to be embedded."""
-    return bool({"url", "host"} & settings.model_fields_set)
+    """Whether a Redis is named (``REDIS_URL``, ``REDIS_HOST``, ...), so that none is to be embedded."""
+    named = {"url", "host", "sentinels", "cluster_nodes"} & settings.model_fields_set
+    return bool(named) or settings.cluster
 
 
 def redis_settings(pipeline: PipelineSettings) -> RedisSettings:

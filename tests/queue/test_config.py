@@ -19,6 +19,11 @@ VARIABLES = [
     ("REDIS_SSL_CA_CERTS", "", "ca.pem", "ca.pem"),
     ("REDIS_SSL_CERTFILE", "", "cert.pem", "cert.pem"),
     ("REDIS_SSL_KEYFILE", "", "key.pem", "key.pem"),
+    ("REDIS_SSL_CHECK_HOSTNAME", "true", "false", False),
+    ("REDIS_SENTINELS", "", "a:1, [::1]:2,b", (("a", 1), ("::1", 2), ("b", 26379))),
+    ("REDIS_SENTINEL_MASTER", "mymaster", "queue", "queue"),
+    ("REDIS_SENTINEL_USERNAME", "", "watcher", "watcher"),
+    ("REDIS_WAIT_REPLICAS", "0", "1", 1),
     ("REDIS_KEY_PREFIX", "tutormax", "{tutormax}", "{tutormax}"),
     ("REDIS_MAX_CONNECTIONS", "50", "8", 8),
     ("REDIS_SOCKET_TIMEOUT", "5", "1.5", 1.5),
@@ -67,7 +72,8 @@ def test_there_is_no_password_and_no_url_unless_one_is_given(monkeypatch: pytest
 
 
 def test_every_setting_is_tested_here() -> None:
-    assert {field(row[0]) for row in VARIABLES} | {"password", "url"} == set(RedisSettings.model_fields)
+    others = {"password", "url", "sentinel_password", "cluster", "cluster_nodes"}
+    assert {field(row[0]) for row in VARIABLES} | others == set(RedisSettings.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +83,13 @@ def test_every_setting_is_tested_here() -> None:
         ("REDIS_PORT", "0", "greater than or equal to 1"),
         ("REDIS_PORT", "70000", "less than or equal to 65535"),
         ("REDIS_DB", "-1", "greater than or equal to 0"),
+        ("REDIS_SENTINELS", "a:b", "host:port"),
+        ("REDIS_SENTINELS", "a:1,,b:2", "host:port"),
+        ("REDIS_SENTINELS", "a:70000", "ports from 1 to 65535"),
+        ("REDIS_SENTINELS", ":1", "host:port"),
+        ("REDIS_CLUSTER_NODES", "a:1", "without REDIS_CLUSTER=true"),
+        ("REDIS_CLUSTER", "maybe", "valid boolean"),
+        ("REDIS_WAIT_REPLICAS", "-1", "greater than or equal to 0"),
         ("REDIS_SSL", "perhaps", "valid boolean"),
         ("REDIS_MAX_CONNECTIONS", "0", "greater than or equal to 1"),
         ("REDIS_SOCKET_TIMEOUT", "0.1", "greater than or equal to 0.2"),
@@ -179,3 +192,48 @@ def test_a_dotenv_that_is_no_text_is_named_and_not_shown(tmp_path: Path) -> None
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         RedisSettings.load().port = 1  # type: ignore[misc]
+
+
+def test_on_a_cluster_the_prefix_gets_a_hash_tag_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert RedisSettings.load().key_prefix == "tutormax"
+    monkeypatch.setenv("REDIS_CLUSTER", "true")
+    monkeypatch.setenv("REDIS_CLUSTER_NODES", "a:1,b")
+    settings = RedisSettings.load()
+    assert settings.cluster
+    assert settings.cluster_nodes == (("a", 1), ("b", 6379))
+    assert settings.key_prefix == "{tutormax}"
+    assert RedisSettings.load(key_prefix="of-{one}.slot").key_prefix == "of-{one}.slot"
+
+
+@pytest.mark.parametrize("prefix", ["tutormax", "{}tutormax", "tutor}max{", "{tutormax", "{}{tutormax}"])
+def test_a_prefix_without_a_hash_tag_is_refused_on_a_cluster(prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"REDIS_KEY_PREFIX.*hash tag.*\{tutormax\}"):
+        RedisSettings.load(cluster=True, key_prefix=prefix)
+    assert RedisSettings.load(key_prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"sentinels": "a:1", "url": "redis://h"}, "REDIS_SENTINELS.*cannot be combined with REDIS_URL"),
+        ({"sentinels": "a:1", "cluster": True}, "REDIS_CLUSTER.*no Sentinels"),
+        ({"cluster": True, "db": 1}, "REDIS_CLUSTER.*other database"),
+        ({"cluster": True, "url": "redis://:secret@h/1"}, "REDIS_CLUSTER.*REDIS_URL"),
+        ({"cluster": True, "url": "redis://:secret@h?db=1"}, "REDIS_CLUSTER.*REDIS_URL"),
+        ({"cluster": True, "url": "unix://:secret@/path"}, "REDIS_CLUSTER.*REDIS_URL"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_refused(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        RedisSettings.load(**values)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_cluster_may_be_given_by_its_url() -> None:
+    for url in (
+        "redis://user:secret@h:7000",
+        "rediss://h/",
+        "redis://h/0",
+        "redis://h?socket_keepalive=true",
+    ):
+        assert RedisSettings.load(cluster=True, url=url).cluster
