@@ -16,6 +16,8 @@ from queue_core.embedded import EmbeddedServer, find_server_binary
 from queue_core.monitor import ChannelSnapshot
 from tutormax_pipeline.store import Store
 
+pytest_plugins = ["tests.postgres_fixtures"]
+
 #: Debian's server, the second on which the queue's suite runs.
 REDIS_SERVER = Path("/usr/bin/redis-server")
 
@@ -49,6 +51,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"skipping is forbidden here: {report.longrepr}"
     return report
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked ``on_both_databases`` and uses a store runs on SQLite, then on PostgreSQL."""
+    if "store_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("on_both_databases"):
+        metafunc.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +138,15 @@ def consumer(client: RedisClient) -> MessageConsumer:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty SQLite store."""
-    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of an empty store: SQLite, unless the test is marked ``on_both_databases``."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An empty store."""
+    with Store.open(store_url) as store:
         yield store

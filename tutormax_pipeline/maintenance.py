@@ -11,7 +11,7 @@ from queue_core.client import RedisClient
 from queue_core.entry_id import ZERO
 from queue_core.maintenance import MaintenanceReport, maintain
 from tutormax_pipeline.store import Store
-from tutormax_pipeline.store.prune import prune, refresh_statistics
+from tutormax_pipeline.store.prune import prune
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,5 @@ def maintain_all(
             recorded_before = now - timedelta(days=retention_days)
             pruned = prune(store, channel, recorded_before=recorded_before, oldest=oldest).total()
         done.append(ChannelMaintenance(report, pruned))
-    refresh_statistics(store)
+    store.refresh_statistics()
     return done

@@ -16,7 +16,7 @@ from queue_core import Channel, QueueChannels
 from queue_core.outcomes import Outcome
 from tests.chaos.plan import TEXT_COLUMN
 from tests.chaos.system import System
-from tutormax_pipeline.store.sqlite import as_text
+from tutormax_pipeline.store.sqlite_batch import as_text
 
 _EXAMPLES = 10
 _PAGE = 1_000

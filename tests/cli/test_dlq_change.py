@@ -22,6 +22,7 @@ from tests.queue.letters import bury, waiting
 from tests.queue.test_dead_letters_redrive import odd_letter
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.archive import ArchivedLetter, StoreArchive
+from tutormax_pipeline.store.database import Purpose
 
 TUTORS = QueueChannels.TUTORS
 
@@ -205,7 +206,7 @@ def test_a_store_that_is_away_discards_nothing(
     bury(client, 2)
     with (
         Store.open(f"sqlite:///{tmp_path}/home/tutormax.db") as store,
-        store.engine.execution_options(begin="BEGIN IMMEDIATE").begin(),
+        store.engine.execution_options(purpose=Purpose.ALONE).begin(),
     ):
         done = tutormax("dlq", "discard", "--why", "w", "--yes", TUTORMAX_STORE_TIMEOUT_SECONDS="0.1")
     assert done.returncode == 1

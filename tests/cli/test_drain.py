@@ -16,6 +16,7 @@ from queue_core import MessagePublisher, QueueChannels, RedisClient
 from queue_core.monitor import snapshot
 from tests.cli.conftest import COMMAND, Command
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.database import Purpose
 
 TUTORS = QueueChannels.TUTORS
 
@@ -77,7 +78,7 @@ def test_a_drain_that_fails_is_told_and_recorded(
     publish(publisher, 1)
     with (
         Store.open(f"sqlite:///{tmp_path}/home/tutormax.db") as store,
-        store.engine.execution_options(begin="BEGIN IMMEDIATE").begin(),
+        store.engine.execution_options(purpose=Purpose.ALONE).begin(),
     ):
         done = tutormax("drain", "tutors", "--json", TUTORMAX_STORE_TIMEOUT_SECONDS="0.1")
     assert (done.returncode, done.stderr) == (1, "")
@@ -92,7 +93,7 @@ def test_what_a_failed_drain_had_in_hand_is_drained_by_the_next(
 ) -> None:
     publish(publisher, 3)
     with Store.open(f"sqlite:///{tmp_path}/home/tutormax.db") as store:
-        with store.engine.execution_options(begin="BEGIN IMMEDIATE").begin():
+        with store.engine.execution_options(purpose=Purpose.ALONE).begin():
             assert tutormax("drain", "tutors", TUTORMAX_STORE_TIMEOUT_SECONDS="0.1").returncode == 1
         assert tutormax("drain", "tutors").returncode == 0
         assert store.row_count(TUTORS) == 3

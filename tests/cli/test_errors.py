@@ -13,6 +13,7 @@ from queue_core import MessagePublisher, QueueChannels
 from queue_core.embedded import EmbeddedServer, running
 from tests.cli.conftest import Command, Done
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.database import Purpose
 
 RECORD = b'{"tutor_id": "T1", "name": "A"}\n'
 AWAY = {"REDIS_URL": "redis://u:hunter2@127.0.0.1:1/0"}
@@ -140,7 +141,7 @@ def test_the_database_is_locked_for_a_drain(
     publisher.publish(QueueChannels.TUTORS, {"tutor_id": "T", "name": "x"})
     with (
         Store.open(f"sqlite:///{tmp_path}/home/tutormax.db") as store,
-        store.engine.execution_options(begin="BEGIN IMMEDIATE").begin(),
+        store.engine.execution_options(purpose=Purpose.ALONE).begin(),
     ):
         done = process("drain", "tutors", TUTORMAX_STORE_TIMEOUT_SECONDS="0.1")
     assert_one_line(done, "database is locked")

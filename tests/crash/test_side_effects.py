@@ -102,7 +102,7 @@ def test_what_opens_a_transaction_passes_a_failpoint() -> None:
 
 def _begins(expression: ast.AST) -> bool:
     return any(
-        isinstance(node, ast.Attribute) and node.attr in ("begin", "_writing", "transaction")
+        isinstance(node, ast.Attribute) and node.attr in ("begin", "_begin", "transaction")
         for node in ast.walk(expression)
     ) and not any(
         isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.startswith("BEGIN")

@@ -16,6 +16,7 @@ from tutormax_pipeline.definitions import defs
 from tutormax_pipeline.defs.assets import drain_assets
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.database import Purpose
 
 TUTORS = QueueChannels.TUTORS
 MARK = "MARKED-NAME-OF-A-PERSON"
@@ -118,7 +119,7 @@ def test_a_run_that_fails_with_messages_in_hand_shows_nothing_of_them(
     monkeypatch.setenv("TUTORMAX_STORE_TIMEOUT_SECONDS", "0.05")
     publish_all(publisher)
     with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
-        with store.engine.execution_options(begin="BEGIN IMMEDIATE").begin():
+        with store.engine.execution_options(purpose=Purpose.ALONE).begin():
             result = drain_tutors(instance, resources, outage_seconds=0)
         description = failure(result)
         assert "database is locked" in description

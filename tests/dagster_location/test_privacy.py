@@ -21,6 +21,7 @@ from tutormax_pipeline import judge
 from tutormax_pipeline.definitions import defs
 from tutormax_pipeline.records import Record
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.store.database import Purpose
 from tutormax_pipeline.store.tables import record_table
 
 MARK = "Zq8Marked"
@@ -195,7 +196,7 @@ def test_a_run_that_fails_with_messages_in_hand_leaves_nothing_of_them(
     caplog.set_level(logging.DEBUG)
     publish_everything(client, publisher)
     config = {"ops": {name: {"config": {"outage_seconds": 0}} for name in ("tutors", "sessions", "feedback")}}
-    with store.engine.execution_options(begin="BEGIN IMMEDIATE").begin():
+    with store.engine.execution_options(purpose=Purpose.ALONE).begin():
         assert not run_job("drain_all", instance, resources, config).success
     out, err = capfd.readouterr()
     kept = {**traces(instance, tmp_path / "dagster"), "stdout": out, "stderr": err, "log": caplog.text}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -26,6 +27,13 @@ from tutormax_pipeline.store.tables import message_ledger, record_table
 START = datetime(2026, 11, 7, 21, tzinfo=UTC)
 
 Drain = Callable[..., DrainReport]
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Store]:
+    """An empty SQLite store, for what only SQLite has."""
+    with Store.open(f"sqlite:///{tmp_path}/sqlite.db") as store:
+        yield store
 
 
 @pytest.fixture

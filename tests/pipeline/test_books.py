@@ -21,6 +21,8 @@ from tutormax_pipeline.store import Arrival, Store, StoreError
 from tutormax_pipeline.store.books import adjust
 from tutormax_pipeline.store.tables import book_adjustments, message_ledger
 
+pytestmark = pytest.mark.on_both_databases
+
 TUTORS = QueueChannels.TUTORS
 
 Look = Callable[[], Books]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import orjson
 import pytest
-from sqlalchemy import text
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
@@ -25,10 +23,13 @@ from tests.pipeline.conftest import (
     publish,
     rows,
 )
+from tests.pipeline.refusing import refusing
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.sample import sample_lines
 from tutormax_pipeline.store import Store
+
+pytestmark = pytest.mark.on_both_databases
 
 TUTORS = QueueChannels.TUTORS
 EXPECTED = {"tutors": 94, "sessions": 463, "feedback": 463}
@@ -152,15 +153,11 @@ def test_a_crash_before_the_letter_keeps_the_reason_that_the_ledger_has(
         for number in (1, 2):
             body = serialize(stream, {"tutor_id": f"T{number}", "name": "x"}, message_id=f"m{number}")
             client.redis.xadd(stream, {"message": body}, id=f"{number}-0" if number == 1 else "*")
-        with store.engine.begin() as connection:
-            connection.execute(
-                text("CREATE TRIGGER picky BEFORE INSERT ON tutors BEGIN SELECT RAISE(ABORT, 'no'); END")
-            )
         dying = MessageConsumer(client, "dying")
         dying.create_consumer_group(TUTORS)
-        store.write(TUTORS, [Judge(dying, TUTORS)(entry) for entry in dying.read(TUTORS, 2)], "run-that-died")
-        with store.engine.begin() as connection:
-            connection.execute(text("DROP TRIGGER picky"))
+        judged = [Judge(dying, TUTORS)(entry) for entry in dying.read(TUTORS, 2)]
+        with refusing(store, "tutors"):
+            store.write(TUTORS, judged, "run-that-died")
         wait_until(lambda: snapshot(client, TUTORS).claimable, timeout_seconds=30)
         report = drain(MessageConsumer(client), store, TUTORS, run_id="next")
         assert (report.repeated, report.outcomes.total()) == (2, 0)
@@ -212,7 +209,7 @@ def test_a_message_deleted_while_pending_is_reported_as_lost(valkey: EmbeddedSer
 
 
 def test_two_drains_at_once_share_the_work(
-    client: RedisClient, store: Store, publisher: MessagePublisher, tmp_path: Path
+    client: RedisClient, store: Store, publisher: MessagePublisher, store_url: str
 ) -> None:
     publish(publisher, 3_000)
     for number in range(30):
@@ -221,7 +218,7 @@ def test_two_drains_at_once_share_the_work(
     together = threading.Barrier(2)
 
     def run(name: str) -> None:
-        with Store.open(f"sqlite:///{tmp_path}/store.db") as own:
+        with Store.open(store_url) as own:
             limits = DrainLimits(batch_size=50)
             together.wait()
             reports.append(drain(MessageConsumer(client, name), own, TUTORS, run_id=name, limits=limits))

@@ -21,6 +21,7 @@ from tests.pipeline.conftest import Drain, assert_books_balance, deliveries, led
 from tutormax_pipeline import judge
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.store import Store, StoreError, StoreUnavailableError
+from tutormax_pipeline.store.database import Purpose
 
 TUTORS = QueueChannels.TUTORS
 GROUP = "tutormax-workers"
@@ -46,7 +47,7 @@ def test_a_locked_store_is_nobodys_fault_and_everything_is_there_at_once(
     publish(publisher, 50)
     client.redis.xadd(client.keys.stream(TUTORS), {"message": b"junk"})
     with Store.open(f"sqlite:///{tmp_path}/s.db", timeout_seconds=0.05) as store:
-        holder = store.engine.execution_options(begin="BEGIN IMMEDIATE").connect()
+        holder = store.engine.execution_options(purpose=Purpose.ALONE).connect()
         with pytest.raises(StoreUnavailableError, match="locked") as caught:
             drain(
                 MessageConsumer(client),

@@ -26,6 +26,8 @@ from tutormax_pipeline.store import Arrival, Store
 from tutormax_pipeline.store.prune import prune
 from tutormax_pipeline.store.tables import book_adjustments
 
+pytestmark = pytest.mark.on_both_databases
+
 TUTORS, SESSIONS = QueueChannels.TUTORS, QueueChannels.SESSIONS
 ALL = LetterFilter()
 

@@ -22,6 +22,7 @@ from tutormax_pipeline.batches import Batches
 from tutormax_pipeline.drain import DrainLimits, DrainReport, drain
 from tutormax_pipeline.outage import Outage
 from tutormax_pipeline.store import Store, StoreUnavailableError
+from tutormax_pipeline.store.database import Purpose
 
 TUTORS = QueueChannels.TUTORS
 MESSAGES = 200
@@ -107,7 +108,7 @@ def test_answers_that_do_not_come(own_server: EmbeddedServer, own_client: RedisC
 
 def test_a_store_that_is_locked_for_longer_than_its_patience(own_client: RedisClient, tmp_path: Path) -> None:
     with Store.open(f"sqlite:///{tmp_path}/s.db", timeout_seconds=0.05) as store:
-        holder = store.engine.execution_options(begin="BEGIN IMMEDIATE").connect()
+        holder = store.engine.execution_options(purpose=Purpose.ALONE).connect()
 
         def trouble() -> None:
             holder.begin()
@@ -237,7 +238,7 @@ def test_what_was_in_hand_in_time_does_not_expire_in_an_outage(
 ) -> None:
     MessagePublisher(own_client).publish(TUTORS, {"tutor_id": "T", "name": "x"}, ttl_seconds=1)
     with Store.open(f"sqlite:///{tmp_path}/s.db", timeout_seconds=0.05) as store:
-        holder = store.engine.execution_options(begin="BEGIN IMMEDIATE").connect()
+        holder = store.engine.execution_options(purpose=Purpose.ALONE).connect()
         holder.begin()
         later(1.5, holder.close)
         limits = DrainLimits(outage_seconds=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import select, text
 
 from queue_core import QueueChannels
@@ -14,8 +15,10 @@ from queue_core.failpoints import recorded
 from queue_core.outcomes import Outcome, Reason, Rejection
 from tests.pipeline.conftest import ledger
 from tutormax_pipeline.store import Arrival, Store
-from tutormax_pipeline.store.prune import STEP_ROWS, prune, refresh_statistics
+from tutormax_pipeline.store.prune import STEP_ROWS, prune
 from tutormax_pipeline.store.tables import ledger_totals
+
+pytestmark = pytest.mark.on_both_databases
 
 TUTORS, SESSIONS = QueueChannels.TUTORS, QueueChannels.SESSIONS
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -84,7 +87,11 @@ def test_many_go_in_transactions_of_a_bounded_size(store: Store) -> None:
 
 def test_statistics_are_there_after_refreshing(store: Store) -> None:
     store.write(TUTORS, [dead("1-1")], "r")
-    refresh_statistics(store)
+    store.refresh_statistics()
+    known = {
+        "sqlite": "SELECT tbl FROM sqlite_stat1",
+        "postgresql": "SELECT tablename FROM pg_stats WHERE schemaname = 'public'",
+    }
     with store.engine.connect() as connection:
-        tables = set(connection.scalars(text("SELECT tbl FROM sqlite_stat1")))
+        tables = set(connection.scalars(text(known[connection.dialect.name])))
     assert "message_ledger" in tables

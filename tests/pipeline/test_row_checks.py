@@ -14,6 +14,8 @@ from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.unknown_references import unknown_references
 from tutormax_pipeline.store.unusual_rows import unusual_rows
 
+pytestmark = pytest.mark.on_both_databases
+
 TUTORS, SESSIONS, FEEDBACK = QueueChannels.all()
 NOW = datetime.now(UTC)
 

@@ -20,6 +20,8 @@ from tutormax_pipeline.judge import Judge
 from tutormax_pipeline.store import Arrival, Store, StoreUnavailableError
 from tutormax_pipeline.store.tables import message_ledger
 
+pytestmark = pytest.mark.on_both_databases
+
 TUTORS = QueueChannels.TUTORS
 SESSIONS = QueueChannels.SESSIONS
 Make = Callable[..., Arrival]

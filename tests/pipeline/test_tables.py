@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Table, insert, inspect
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Column, Dialect, Table, insert, inspect
 from sqlalchemy.exc import IntegrityError
 
 from queue_core import Channel, QueueChannels
@@ -16,7 +16,8 @@ from tutormax_pipeline.records import record_class
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.tables import LINEAGE, all_tables, record_table
 
-DIALECT = sqlite.dialect()
+pytestmark = pytest.mark.on_both_databases
+
 TABLES = [
     "tutors",
     "sessions",
@@ -31,12 +32,18 @@ TABLES = [
 ]
 
 
-def described(table: Table) -> list[tuple[str, str, bool, bool]]:
+def described(table: Table, dialect: Dialect) -> list[tuple[str, str, bool, bool]]:
     """Name, type, whether it may be null and whether it belongs to the key, of each column."""
     return [
-        (column.name, column.type.compile(DIALECT), bool(column.nullable), column.primary_key)
+        (column.name, _type(column, dialect), bool(column.nullable), column.primary_key)
         for column in table.columns
     ]
+
+
+def _type(column: Column[Any], dialect: Dialect) -> str:
+    name = column.type.compile(dialect)
+    # Two words of PostgreSQL for one type.
+    return "DOUBLE PRECISION" if (name, dialect.name) == ("FLOAT(53)", "postgresql") else name
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -44,10 +51,10 @@ def test_a_migrated_table_has_the_columns_of_the_code_in_their_order(store: Stor
     made = inspect(store.engine)
     key = made.get_pk_constraint(name)["constrained_columns"]
     columns = [
-        (one["name"], one["type"].compile(DIALECT), one["nullable"], one["name"] in key)
+        (one["name"], one["type"].compile(store.engine.dialect), one["nullable"], one["name"] in key)
         for one in made.get_columns(name)
     ]
-    assert columns == described(all_tables().tables[name])
+    assert columns == described(all_tables().tables[name], store.engine.dialect)
 
 
 def test_a_migrated_database_differs_from_the_code_in_nothing_that_alembic_sees(store: Store) -> None:

@@ -17,6 +17,8 @@ from tutormax_pipeline.store import Store
 from tutormax_pipeline.story import standing, tell
 from tutormax_pipeline.trace import MessageTrace, trace
 
+pytestmark = pytest.mark.on_both_databases
+
 TUTORS, SESSIONS = QueueChannels.TUTORS, QueueChannels.SESSIONS
 SECRET = "Zoë SECRET"
 #: Before the messages are published, and not so long ago that they are expired.

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import Text, and_, case, column, func, insert, literal, or_, select, union_all
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import BigInteger, and_, case, cast, func, insert, literal, or_, select, union_all
 
 from queue_core.census import Census
 from queue_core.channels import Channel
 from queue_core.entry_id import EntryId
-from queue_core.failpoints import around
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store.entry_order import is_before
 from tutormax_pipeline.store.errors import store_errors
+from tutormax_pipeline.store.given_texts import given_texts
 from tutormax_pipeline.store.store import Store
 from tutormax_pipeline.store.tables import (
     UtcDateTime,
@@ -111,8 +109,11 @@ def figures(store: Store, census: Census, since: EntryId) -> LedgerFigures:
 
 def not_in_ledger(store: Store, channel: Channel, entry_ids: Sequence[str]) -> list[str]:
     """Which of some entries the ledger does not have, in the order given."""
-    given = _given(entry_ids)
-    return [entry_id for (entry_id,) in _rows(store, select(given.c.value).where(~_recorded(channel, given)))]
+    given = given_texts(entry_ids)
+    missing = {
+        entry_id for (entry_id,) in _rows(store, select(given.c.value).where(~_recorded(channel, given)))
+    }
+    return [entry_id for entry_id in entry_ids if entry_id in missing]
 
 
 def sighting(store: Store, account: Channel | str) -> Sighting | None:
@@ -135,8 +136,8 @@ def remember(store: Store, account: Channel | str, seen: Sighting) -> None:
         "last_entry_id": str(seen.horizon),
         "seen_at": seen.seen_at,
     }
-    statement = upsert(stream_sightings).values(channel=str(account), **values)
-    with store_errors(store.address), around("remember_sighting"), _writing(store) as connection:
+    statement = store.insert(stream_sightings).values(channel=str(account), **values)
+    with store.transaction("remember_sighting") as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["channel"], set_=values))
 
 
@@ -175,15 +176,16 @@ def adjust(
         literal(recorded_at, UtcDateTime),
     ).where(made == adjustments_made)
     columns = ["channel", "entries", "why", "who", "recorded_at"]
-    with store_errors(store.address), around("adjust_books"), _writing(store) as connection:
-        return bool(connection.execute(insert(table).from_select(columns, row)).rowcount)
+    with store.transaction("adjust_books") as connection:
+        recorded = insert(table).from_select(columns, row).returning(table.c.id)
+        return connection.execute(recorded).first() is not None
 
 
 def _figures(census: Census, since: EntryId) -> Any:
     ledger, channel, name = message_ledger.c, census.channel, census.channel.name
     adjusted = book_adjustments.c
     last_adjustment = select(func.max(adjusted.recorded_at)).where(adjusted.channel == name).scalar_subquery()
-    given = _given(census.pending)
+    given = given_texts(census.pending)
     before = census.settled_before
     # An entry of an older state of the stream, or of one that was deleted: newer than the newest that the
     # stream now knows of, and yet older than the look.
@@ -206,7 +208,11 @@ def _figures(census: Census, since: EntryId) -> Any:
         ),
         *(
             select(
-                literal(part), literal(""), func.coalesce(func.sum(adjusted.entries), 0), func.count()
+                literal(part),
+                literal(""),
+                # PostgreSQL's sums are decimals.
+                cast(func.coalesce(func.sum(adjusted.entries), 0), BigInteger),
+                func.count(),
             ).where(adjusted.channel == account)
             for part, account in (("adjusted", name), ("letters_adjusted", letter_account(channel)))
         ),
@@ -219,11 +225,7 @@ def _figures(census: Census, since: EntryId) -> Any:
 
 
 def _newer(entry_id: Any, since: EntryId) -> Any:
-    return func.coalesce(func.sum(case((is_before(entry_id, since.following), 0), else_=1)), 0)
-
-
-def _given(entry_ids: Sequence[str]) -> Any:
-    return func.json_each(orjson.dumps(list(entry_ids)).decode()).table_valued(column("value", Text))
+    return func.count(case((~is_before(entry_id, since.following), 1)))
 
 
 def _recorded(channel: Channel, given: Any, *outcomes: Outcome) -> Any:
@@ -240,7 +242,3 @@ def _recorded(channel: Channel, given: Any, *outcomes: Outcome) -> Any:
 def _rows(store: Store, query: Any) -> list[Any]:
     with store_errors(store.address), store.engine.connect() as connection:
         return list(connection.execute(query))
-
-
-def _writing(store: Store) -> Any:
-    return store.engine.execution_options(begin="BEGIN IMMEDIATE").begin()

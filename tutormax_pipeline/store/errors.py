@@ -7,6 +7,14 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
+#: What PostgreSQL's codes (SQLSTATE) begin with where it cannot work now: no connection, read-only, no
+#: access, no such database, another transaction in the way, no room, locked, stopped or cancelled, its disk.
+_AWAY = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58")
+#: Another transaction was in the way, and this one was undone: to be done again at once.
+_CONTENDED = "40"
+#: Codes whose first line names tables, columns and roles, and never quotes a value.
+_NO_VALUES = (*_AWAY, "0A", "2B", "2D", "3F", "42501", "42P")
+
 
 class StoreError(Exception):
     """Base of the errors of the store."""
@@ -14,6 +22,10 @@ class StoreError(Exception):
 
 class StoreUnavailableError(StoreError):
     """The database cannot do its work now: away, locked, read-only, full. Never a message's fault."""
+
+
+class StoreContendedError(StoreUnavailableError):
+    """The database undid a transaction because of another one, such as in a deadlock."""
 
 
 @contextmanager
@@ -26,16 +38,37 @@ def store_errors(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise StoreUnavailableError(
-            f"The store at {address} is not available ({_cause(error)}). "
-            "Check TUTORMAX_STORE_URL, the rights and the room on its disk, and that nothing holds it locked."
-        ) from error
     except exc.SQLAlchemyError as error:
-        raise StoreError(f"The store at {address} refused a statement ({_cause(error)}).") from error
+        code = sqlstate(getattr(error, "orig", None))
+        # PostgreSQL's errors quote values in their details and in where they happened: none of that goes on.
+        raise _translated(error, code, address) from (error if code is None else None)
 
 
-def _cause(error: exc.SQLAlchemyError) -> str:
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's code of an error; None for errors of the connection, and of other databases."""
+    return getattr(error, "sqlstate", None)
+
+
+def _translated(error: exc.SQLAlchemyError, code: str | None, address: str) -> StoreError:
+    words = f"The store at {address} is not available ({_cause(error, code)})."
+    if code is None:
+        away = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+    else:
+        away = code.startswith(_AWAY)
+    if not away:
+        return StoreError(f"The store at {address} refused a statement ({_cause(error, code)}).")
+    kind = StoreContendedError if code is not None and code.startswith(_CONTENDED) else StoreUnavailableError
+    return kind(
+        f"{words} Check TUTORMAX_STORE_URL, the rights and the room on its disk, "
+        "and that nothing holds it locked."
+    )
+
+
+def _cause(error: exc.SQLAlchemyError, code: str | None) -> str:
     # The driver's words only: SQLAlchemy's own text quotes the parameters, which hold personal data.
     original = getattr(error, "orig", None)
-    return str(original).splitlines()[0] if original is not None else type(error).__name__
+    if original is None:
+        return type(error).__name__
+    if code is not None and not code.startswith(_NO_VALUES):
+        return f"{type(original).__name__}, SQLSTATE {code}"
+    return str(original).splitlines()[0]

@@ -38,6 +38,7 @@ from sqlalchemy import (
 
 from queue_core.channels import QueueChannels
 from queue_core.failpoints import around
+from tutormax_pipeline.store.database import PURPOSE, Purpose
 from tutormax_pipeline.store.errors import store_errors
 from tutormax_pipeline.store.minutes_between import MinutesBetween
 from tutormax_pipeline.store.store import Store
@@ -92,7 +93,7 @@ def refresh_performance(store: Store) -> bool:
             with connection.begin():
                 _scratch.create(connection)
                 connection.execute(insert(_scratch).from_select(list(_scratch.c), _calculation()))
-            connection.execution_options(begin="BEGIN IMMEDIATE")
+            connection.execution_options(**{PURPOSE: Purpose.ALONE})
             with around("refresh_performance"), connection.begin():
                 return _replace(connection, looked_at)
         finally:
@@ -109,17 +110,17 @@ def performance_totals(store: Store) -> PerformanceTotals:
     held, no_shows, cancelled = (
         func.sum(column) for column in (table.c.sessions_held, table.c.no_shows, table.c.cancellations)
     )
-    query = select(
+    columns: list[ColumnElement[Any]] = [
         func.count(),
         func.count(table.c.rating_mean),
-        func.coalesce(held, 0),
+        cast(func.coalesce(held, 0), BigInteger),  # PostgreSQL's sums are decimals
         func.sum(table.c.hours),
         _share(no_shows, held + no_shows),
         _share(cancelled, held + no_shows + cancelled),
-        func.coalesce(func.sum(table.c.rating_count), 0),
+        cast(func.coalesce(func.sum(table.c.rating_count), 0), BigInteger),
         _share(func.sum(table.c.rating_mean * table.c.rating_count), func.sum(table.c.rating_count)),
-    ).select_from(table)
-    (row,) = store.read(query)
+    ]
+    (row,) = store.read(select(*columns).select_from(table))
     return PerformanceTotals(*tuple(row))
 
 

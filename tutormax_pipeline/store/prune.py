@@ -11,23 +11,17 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, delete, select
 
 from queue_core.channels import Channel
 from queue_core.entry_id import EntryId
-from queue_core.failpoints import around
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store.entry_order import is_before
-from tutormax_pipeline.store.errors import store_errors
 from tutormax_pipeline.store.store import Store
 from tutormax_pipeline.store.tables import ledger_totals, message_ledger
 
 #: Rows removed in one transaction: drains that wait for it are held up for some hundredths of a second.
 STEP_ROWS = 2_000
-
-#: Rows that ANALYZE looks at in each index; SQLite's own advice.
-_ANALYSIS_LIMIT = 1_000
 
 
 def prune(store: Store, channel: Channel, *, recorded_before: datetime, oldest: EntryId) -> Counter[Outcome]:
@@ -50,31 +44,15 @@ def prune(store: Store, channel: Channel, *, recorded_before: datetime, oldest: 
     """
     total: Counter[Outcome] = Counter()
     while True:
-        with (
-            store_errors(store.address),
-            around("prune_ledger"),
-            store.engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection,
-        ):
-            pruned = _step(connection, channel, recorded_before, oldest)
+        with store.transaction("prune_ledger") as connection:
+            pruned = _step(store, connection, channel, recorded_before, oldest)
         total += pruned
         if pruned.total() < STEP_ROWS:
             return total
 
 
-def refresh_statistics(store: Store) -> None:
-    """Let the database learn anew how its tables are filled, for its query plans.
-
-    Raises:
-        StoreUnavailableError: the database is away.
-    """
-    with store_errors(store.address), around("refresh_statistics"), store.engine.connect() as connection:
-        connection.execute(text(f"PRAGMA analysis_limit={_ANALYSIS_LIMIT}"))
-        connection.execute(text("ANALYZE"))
-        connection.commit()
-
-
 def _step(
-    connection: Connection, channel: Channel, recorded_before: datetime, oldest: EntryId
+    store: Store, connection: Connection, channel: Channel, recorded_before: datetime, oldest: EntryId
 ) -> Counter[Outcome]:
     ledger = message_ledger.c
     chosen = (
@@ -95,7 +73,7 @@ def _step(
     )
     pruned = Counter(Outcome(outcome) for outcome in connection.scalars(gone))
     for outcome, count in pruned.items():
-        total = insert(ledger_totals).values(channel=channel.name, outcome=outcome.value, entries=count)
+        total = store.insert(ledger_totals).values(channel=channel.name, outcome=outcome.value, entries=count)
         connection.execute(
             total.on_conflict_do_update(
                 index_elements=["channel", "outcome"],

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from importlib import resources
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.schema import SetColumnComment, SetTableComment
 
+from tutormax_pipeline.store.database import PURPOSE, Purpose
 from tutormax_pipeline.store.errors import StoreError
 from tutormax_pipeline.store.tables import all_tables
 
 #: Newest revision under ``migrations/versions``; known here so that opening a store that is up to
 #: date does not load Alembic.
 HEAD = "0004"
+
+
+class Standing(Enum):
+    """How the database's tables stand to this code."""
+
+    UP_TO_DATE = "up to date"
+    BEHIND = "behind"
+    NEWER = "made by newer code"
+
+
+class Revision(NamedTuple):
+    """What tables a database has.
+
+    Attributes:
+        name: Alembic's revision; None where there are no tables yet.
+        standing: how that stands to this code.
+    """
+
+    name: str | None
+    standing: Standing
+
+
+def revision(engine: Engine) -> Revision:
+    """Look at the database's tables, and change nothing."""
+    with engine.connect() as connection:
+        name = _revision(connection)
+        if name == HEAD:
+            missing = _missing(connection)
+            return Revision(name, Standing.BEHIND if missing else Standing.UP_TO_DATE)
+    return Revision(name, Standing.BEHIND if name is None or _is_known(name) else Standing.NEWER)
 
 
 def upgrade(engine: Engine) -> None:
@@ -23,11 +57,13 @@ def upgrade(engine: Engine) -> None:
     with engine.connect() as connection:
         if _revision(connection) == HEAD and not _missing(connection):
             return
-    with engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
-        revision = _revision(connection)
-        if revision != HEAD:
-            _migrate(connection, revision)
+    # One at a time: whoever comes second finds the work done.
+    with engine.execution_options(**{PURPOSE: Purpose.ALONE}).begin() as connection:
+        name = _revision(connection)
+        if name != HEAD:
+            _migrate(connection, name)
         all_tables().create_all(connection)
+        _comment(connection)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -40,21 +76,42 @@ def _missing(connection: Connection) -> set[str]:
     return set(all_tables().tables) - set(inspect(connection).get_table_names())
 
 
-def _migrate(connection: Connection, revision: str | None) -> None:
-    from alembic import command  # noqa: PLC0415 - loaded only when there is something to migrate
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+def _is_known(name: str) -> bool:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - loaded only when there is something to migrate
     from alembic.util import CommandError  # noqa: PLC0415
 
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("tutormax_pipeline.store") / "migrations"))
-    config.attributes["connection"] = connection
     try:
-        if revision is not None:
-            ScriptDirectory.from_config(config).get_revision(revision)
+        return ScriptDirectory(_migrations()).get_revision(name) is not None
     except CommandError:
+        return False
+
+
+def _migrate(connection: Connection, name: str | None) -> None:
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415
+
+    if name is not None and not _is_known(name):
         raise StoreError(
-            f"The store's tables are at revision {revision}, which this version ({HEAD}) does not know: "
+            f"The store's tables are at revision {name}, which this version ({HEAD}) does not know: "
             "they were made by a newer version. Install that, or give another TUTORMAX_STORE_URL."
-        ) from None
+        )
+    config = Config()
+    config.set_main_option("script_location", _migrations())
+    config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _migrations() -> str:
+    return str(resources.files("tutormax_pipeline.store") / "migrations")
+
+
+def _comment(connection: Connection) -> None:
+    # For analysts, whose tools show them. The words are the code's, and so no migration's.
+    if not connection.dialect.supports_comments:
+        return
+    for table in all_tables().sorted_tables:
+        if table.comment:
+            connection.execute(SetTableComment(table))
+        for column in table.columns:
+            if column.comment:
+                connection.execute(SetColumnComment(column))

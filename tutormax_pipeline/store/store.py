@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Row, Select, Table, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 
 from queue_core.channels import Channel
-from queue_core.failpoints import passing
+from queue_core.failpoints import around, passing
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store import schema
 from tutormax_pipeline.store.arrival import Arrival, Settlement
 from tutormax_pipeline.store.batch import write_batch
-from tutormax_pipeline.store.errors import StoreError, StoreUnavailableError, store_errors
+from tutormax_pipeline.store.database import PURPOSE, Database, Purpose
+from tutormax_pipeline.store.errors import StoreContendedError, StoreError, store_errors
+from tutormax_pipeline.store.sqlite import Sqlite
 from tutormax_pipeline.store.tables import message_ledger, record_table
 
-#: Measured: larger pages, a cache and fewer checkpoints make the ledger's random index a third cheaper.
-_PRAGMAS = (
-    "page_size=8192",
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "cache_size=-16384",
-    "wal_autocheckpoint=4000",
-)
-_LOCKED_PAUSE_SECONDS = 0.005
+#: Transactions that are begun before one which others get in the way of, each time, counts as unavailable.
+_TRIES = 5
 
 
 class Store:
     """Tables and ledger in one database.
 
     Args:
-        url: SQLAlchemy address, ``sqlite:///path/to/file.db``.
-        timeout_seconds: how long to wait for another writer before the database counts as locked.
+        url: SQLAlchemy address, ``sqlite:///path/to/file.db`` or ``postgresql://user:password@host/database``.
+        timeout_seconds: how long to wait for another writer before the database counts as locked; on
+            PostgreSQL also for a connection, and for every statement.
+
+    Raises:
+        StoreError: no such kind of database is known.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 30) -> None:
         self.address = make_url(url).render_as_string(hide_password=True)
-        self.engine = _engine(url, timeout_seconds)
+        self._database = _database(url)
+        self.engine = self._database.engine(url, timeout_seconds)
 
     @classmethod
     def open(cls, url: str, *, timeout_seconds: float = 30) -> Self:
@@ -52,7 +48,7 @@ class Store:
 
         Raises:
             StoreUnavailableError: it cannot be reached or written.
-            StoreError: it was made by newer code, or is no SQLite database.
+            StoreError: it was made by newer code, or is no database.
         """
         store = cls(url, timeout_seconds=timeout_seconds)
         with store_errors(store.address):
@@ -68,17 +64,13 @@ class Store:
         Raises:
             StoreUnavailableError: nothing was written; the entries may be written again.
         """
-        if not arrivals:
-            return []
-        with store_errors(self.address), self._writing() as connection:
-            cursor = cast("sqlite3.Connection", connection.connection.driver_connection).cursor()
+        for tries_left in reversed(range(_TRIES if arrivals else 0)):
             try:
-                settlements = write_batch(cursor, channel, arrivals, run_id)
-            except sqlite3.Error as error:
-                raise DBAPIError.instance("", (), error, sqlite3.Error) from error
-            passing("commit:before")
-        passing("commit:after")
-        return settlements
+                return self._write(channel, arrivals, run_id)
+            except StoreContendedError:
+                if not tries_left:
+                    raise
+        return []
 
     def row_count(self, channel: Channel) -> int:
         """Rows in the channel's table."""
@@ -102,7 +94,7 @@ class Store:
         Raises:
             StoreUnavailableError: nothing was written.
         """
-        with store_errors(self.address), self._writing() as connection:
+        with store_errors(self.address), self._begin(Purpose.ALONE) as connection:
             yield connection
             passing(f"{effect}:before")
         passing(f"{effect}:after")
@@ -128,61 +120,58 @@ class Store:
     ) -> None:
         self.close()
 
-    def _writing(self) -> Any:
-        return self.engine.execution_options(begin="BEGIN IMMEDIATE").begin()
+    def insert(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT, as the dialect has it."""
+        return self._database.insert(table)
+
+    def refresh_statistics(self) -> None:
+        """Let the database learn anew how its tables are filled, for its query plans.
+
+        Raises:
+            StoreUnavailableError: the database is away.
+        """
+        with (
+            store_errors(self.address),
+            around("refresh_statistics"),
+            self.engine.connect() as connection,
+        ):
+            self._database.refresh_statistics(connection)
+            connection.commit()
+
+    def _write(self, channel: Channel, arrivals: Sequence[Arrival], run_id: str) -> list[Settlement]:
+        with store_errors(self.address), self._begin(Purpose.BATCH) as connection:
+            driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+            try:
+                writer = self._database.writer(connection, channel, run_id)
+                settlements = write_batch(writer, channel.id_field, arrivals)
+            except driver_error as error:
+                raise DBAPIError.instance("", (), error, driver_error) from error
+            passing("commit:before")
+        passing("commit:after")
+        return settlements
+
+    def _begin(self, purpose: Purpose) -> Any:
+        return self.engine.execution_options(**{PURPOSE: purpose}).begin()
 
     def _scalar(self, query: Any) -> Any:
         with store_errors(self.address), self.engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
 
-def _engine(url: str, timeout_seconds: float) -> Engine:
-    address = make_url(url)
-    if address.get_backend_name() != "sqlite":
-        raise StoreError(
-            f"TUTORMAX_STORE_URL: {address.drivername} is not supported; use sqlite:///path/to/file.db"
-        )
-    if address.database and address.database != ":memory:":
-        _make_private(Path(address.database))
-    # An error's text goes into run events, with those of its causes: no values in it.
-    engine = create_engine(address, connect_args={"timeout": timeout_seconds}, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _make_private(file: Path) -> None:
-    # Names and comments of people are in it: readable by its owner alone, and so are the files beside it.
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StoreUnavailableError(
-            f"The store {file} cannot be written ({error.strerror}). "
-            "Check TUTORMAX_STORE_URL and TUTORMAX_HOME, and the rights there."
-        ) from None
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
-    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    deadline = time.monotonic() + patience_ms / 1000
-    for pragma in _PRAGMAS:
-        _set(connection, pragma, deadline)
-
-
-def _set(connection: sqlite3.Connection, pragma: str, deadline: float) -> None:
-    # Where several processes turn a new file to WAL at once, SQLite answers "locked" without waiting.
-    while True:
+def _database(url: str) -> Database:
+    kind = make_url(url).get_backend_name()
+    if kind == "sqlite":
+        return Sqlite()
+    if kind == "postgresql":
         try:
-            connection.execute(f"PRAGMA {pragma}")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
-            time.sleep(_LOCKED_PAUSE_SECONDS)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+            from tutormax_pipeline.store.postgres import Postgres  # noqa: PLC0415 - psycopg is an extra
+        except ImportError:
+            raise StoreError(
+                "TUTORMAX_STORE_URL names PostgreSQL, for which psycopg is missing: "
+                "pip install 'tutormax-pipeline[postgres]'"
+            ) from None
+        return Postgres()
+    raise StoreError(
+        f"TUTORMAX_STORE_URL: {kind} is not supported; use sqlite:///path/to/file.db "
+        "or postgresql://user:password@host/database"
+    )

@@ -29,6 +29,7 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from queue_core.channels import Channel, QueueChannels
@@ -51,6 +52,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         """From the database."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
+
+#: JSON, as text in SQLite, and in PostgreSQL so that queries look into it.
+Json = JSON().with_variant(JSONB(), "postgresql")
 
 #: Columns that every record's table ends with: the message from which the row was made.
 LINEAGE = ("message_id", "entry_id", "run_id", "published_at", "stored_at")
@@ -118,9 +122,9 @@ letter_archive = Table(
     Column("entry_id", Text, nullable=False, comment="its entry in the channel's stream"),
     Column("message_id", Text),
     Column("reason", Text, nullable=False, comment="why it was a dead letter"),
-    Column("errors", JSON, nullable=False),
+    Column("errors", Json, nullable=False),
     Column("body", LargeBinary, comment="the bytes received; empty where the entry had no message"),
-    Column("fields", JSON, nullable=False, comment="the letter's other fields: [name, value], in base64"),
+    Column("fields", Json, nullable=False, comment="the letter's other fields: [name, value], in base64"),
     Column("failed_at", UtcDateTime, nullable=False),
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
@@ -182,7 +186,7 @@ def record_table(channel: Channel) -> Table:
         channel.name,
         metadata,
         *(_column(name, field, primary_key=name == channel.id_field) for name, field in fields.items()),
-        Column("extra", JSON, comment="Fields that the record does not list, as received."),
+        Column("extra", Json, comment="Fields that the record does not list, as received."),
         Column("message_id", Text, nullable=False, comment="Message from which this row was made."),
         Column("entry_id", Text, nullable=False, comment="Its entry in the stream."),
         Column("run_id", Text, nullable=False, comment="The Dagster run that stored it."),
@@ -223,7 +227,7 @@ def _column_type(annotation: Any) -> TypeEngine[Any]:
         int: BigInteger(),
         bool: Boolean(),
         datetime: UtcDateTime(),
-        list: JSON(),
-        dict: JSON(),
+        list: Json,
+        dict: Json,
     }
     return simple[origin]

@@ -54,4 +54,4 @@ def unknown_references(store: Store, most_ids: int) -> UnknownReferences:
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+    return func.count(case((condition, 1)))

@@ -2,11 +2,13 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0001"
 down_revision = None
 
 _MOMENT = sa.DateTime(timezone=True)
+_JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
 def upgrade() -> None:
@@ -19,9 +21,9 @@ def upgrade() -> None:
         sa.Column("rating", sa.Float(53)),
         sa.Column("sessions_count", sa.BigInteger),
         sa.Column("email", sa.Text),
-        sa.Column("qualifications", sa.JSON),
-        sa.Column("demographics", sa.JSON),
-        sa.Column("metrics", sa.JSON),
+        sa.Column("qualifications", _JSON),
+        sa.Column("demographics", _JSON),
+        sa.Column("metrics", _JSON),
         sa.Column("active", sa.Boolean),
     )
     _record_table(
@@ -29,7 +31,7 @@ def upgrade() -> None:
         sa.Column("session_id", sa.Text, primary_key=True),
         sa.Column("tutor_id", sa.Text, nullable=False),
         sa.Column("student_id", sa.Text),
-        sa.Column("student_ids", sa.JSON),
+        sa.Column("student_ids", _JSON),
         sa.Column("subject", sa.Text),
         sa.Column("scheduled_start", _MOMENT),
         sa.Column("started_at", _MOMENT),
@@ -79,7 +81,7 @@ def _record_table(name: str, *columns: sa.Column[object]) -> None:
     op.create_table(
         name,
         *columns,
-        sa.Column("extra", sa.JSON),
+        sa.Column("extra", _JSON),
         sa.Column("message_id", sa.Text, nullable=False),
         sa.Column("entry_id", sa.Text, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),

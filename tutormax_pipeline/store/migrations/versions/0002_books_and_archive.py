@@ -2,11 +2,13 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0002"
 down_revision = "0001"
 
 _MOMENT = sa.DateTime(timezone=True)
+_JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
 def upgrade() -> None:
@@ -41,9 +43,9 @@ def upgrade() -> None:
         sa.Column("entry_id", sa.Text, nullable=False),
         sa.Column("message_id", sa.Text),
         sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("errors", sa.JSON, nullable=False),
+        sa.Column("errors", _JSON, nullable=False),
         sa.Column("body", sa.LargeBinary),
-        sa.Column("fields", sa.JSON, nullable=False),
+        sa.Column("fields", _JSON, nullable=False),
         sa.Column("failed_at", _MOMENT, nullable=False),
         sa.Column("who", sa.Text, nullable=False),
         sa.Column("why", sa.Text, nullable=False),
