@@ -7,10 +7,10 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos model lint format lock bench day screenshots clean
+.PHONY: help setup up up-compose image-steps test chaos model lint format lock bench day screenshots clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # Two stamps say what .venv holds, each written only when its step is complete, so that
 # a step which was interrupted is done again. The first step starts from an empty .venv:
@@ -31,6 +31,13 @@ setup: .venv/.installed ## install everything into .venv (redone only when requi
 
 up: setup ## start the pipeline: tutormax up
 	@$(BIN)/tutormax up $(ARGS)
+
+up-compose: ## start the pipeline in containers, with Docker Compose; secrets come from .env
+	@$(PYTHON) deploy/check_env.py
+	docker compose up --build --detach --wait $(ARGS)
+
+image-steps: setup ## run the Dockerfile's steps in a folder, without Docker, with packages from the index
+	$(BIN)/python -m tests.deploy.dockerfile_steps
 
 # A file's tests stay in one process, because they share its servers.
 test: setup ## run the tests
