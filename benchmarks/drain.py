@@ -3,6 +3,7 @@
     python -m benchmarks.drain              # everything, about two minutes
     python -m benchmarks.drain --quick      # small numbers, to see that it works
     python -m benchmarks.drain --json       # for programs
+    python -m benchmarks.drain --store postgresql://user:password@host/database    # into PostgreSQL
 
 The figures depend on what else the machine does: its load average is printed with them. A missed
 target does not change the exit code.
@@ -41,6 +42,7 @@ _TABLE_WIDTH = 120
 @click.option(
     "--waiting", default=1_000_000, show_default=True, help="Messages waiting while a snapshot is taken."
 )
+@click.option("--store", help="Measure draining into this PostgreSQL, in a database that is made for it.")
 @click.option("--quick", is_flag=True, help="Small numbers instead of all of these.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
@@ -55,6 +57,7 @@ def main(
     rounds: int,
     seconds: float,
     waiting: int,
+    store: str | None,
     quick: bool,
     as_json: bool,
     folder: Path | None,
@@ -68,6 +71,11 @@ def main(
         machine = Machine.measured(place.folder)
 
         def figures() -> Iterator[Figure]:
+            if store is not None:
+                from benchmarks.postgres import postgres  # noqa: PLC0415 - psycopg is an extra
+
+                yield from postgres(place, store, messages=messages, rounds=rounds, say=status.update)
+                return
             yield from throughput(place, messages=messages, small=small, rounds=rounds, say=status.update)
             status.update(f"measuring latency for {seconds:g} seconds")
             yield from latency(place, seconds=seconds)

@@ -24,9 +24,10 @@ class Job:
     Attributes:
         url: address of the server.
         key_prefix: first part of the stream's key.
-        store: path of the SQLite file.
+        store: path of the SQLite file, or address of a database.
         max_messages: ends after this many; None is no limit.
         linger_seconds: once empty, waits this long for another message.
+        begin_at: instant at which it begins, by the system's clock, so that several begin together.
     """
 
     url: str
@@ -34,6 +35,12 @@ class Job:
     store: str
     max_messages: int | None = None
     linger_seconds: float = 0.0
+    begin_at: float = 0.0
+
+    @property
+    def address(self) -> str:
+        """SQLAlchemy address of the store."""
+        return self.store if "://" in self.store else f"sqlite:///{self.store}"
 
     def start(self, module: str) -> subprocess.Popen[bytes]:
         """Start ``python -m module`` on this job."""

@@ -38,10 +38,11 @@ def main() -> None:
     lingers = job.linger_seconds > 0
     with (
         client_for(job.url, job.key_prefix) as client,
-        (WatchedStore if lingers else Store).open(f"sqlite:///{job.store}") as store,
+        (WatchedStore if lingers else Store).open(job.address) as store,
     ):
         if isinstance(store, WatchedStore):
             store.latency_ms = drained.latency_ms
+        time.sleep(max(0.0, job.begin_at - time.time()))
         with drained.measuring():
             report = drain(MessageConsumer(client), store, CHANNEL, run_id="benchmark", limits=limits)
         drained.rows = store.row_count(CHANNEL)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import psycopg
 import pytest
 
 from tests.postgres import PostgresServer, binaries
@@ -23,23 +21,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 
 @pytest.fixture(scope="session")
-def postgres_shared(postgres: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to the database that the tests of this worker use one after the other."""
+def postgres_database(postgres: PostgresServer) -> str:
+    """Name of the database that the tests of this worker use one after the other."""
     name = postgres.new_database()
     Store.open(postgres.url(name)).close()
-    with psycopg.connect(postgres.url(name), autocommit=True) as connection:
-        connection.execute("SET lock_timeout = '20s'")
-        yield connection
+    return name
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer, postgres_shared: psycopg.Connection[Any]) -> Iterator[str]:
+def postgres_url(postgres: PostgresServer, postgres_database: str) -> Iterator[str]:
     """Address of a database with empty tables."""
-    url = postgres.url(postgres_shared.info.dbname)
+    url = postgres.url(postgres_database)
     yield url
     Store.open(url).close()  # a test may have dropped a table
     # Much faster than a database for each test.
-    postgres_shared.execute("; ".join(f"DELETE FROM {name}" for name in all_tables().tables).encode())
+    postgres.execute("; ".join(f"DELETE FROM {name}" for name in all_tables().tables), postgres_database)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from tutormax_pipeline.cli.doctor import doctor
 from tutormax_pipeline.cli.drain import drain
 from tutormax_pipeline.cli.publish import publish
 from tutormax_pipeline.cli.status import status
+from tutormax_pipeline.cli.store import store
 from tutormax_pipeline.cli.trace import trace_command
 from tutormax_pipeline.cli.up import up
 from tutormax_pipeline.store import StoreError
@@ -39,5 +40,5 @@ def main() -> None:
     """From TutorMax's queues into tables people trust."""
 
 
-for command in (up, publish, drain, status, trace_command, dlq, doctor):
+for command in (up, publish, drain, status, trace_command, dlq, doctor, store):
     main.add_command(command)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from tutormax_pipeline.doctor import postgres_tables
 from tutormax_pipeline.findings import Finding, Severity
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.errors import store_errors
@@ -26,7 +27,8 @@ def findings(store: Store, *, deep: bool) -> Iterator[Finding]:
     Raises:
         StoreUnavailableError: it is away.
     """
-    if store.engine.dialect.name != "sqlite":
+    if store.engine.dialect.name == "postgresql":
+        yield from postgres_tables.findings(store)
         return
     yield from _safety(store)
     yield from _privacy(store)

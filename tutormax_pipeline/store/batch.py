@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from queue_core.outcomes import Reason, Rejection
 from tutormax_pipeline.store.arrival import Arrival, Known, Settlement, newest, settle
 from tutormax_pipeline.store.database import BatchWriter
+from tutormax_pipeline.store.errors import StoreContendedError
 
 
 def write_batch(writer: BatchWriter, id_field: str, arrivals: Sequence[Arrival]) -> list[Settlement]:
@@ -34,12 +35,19 @@ def write_batch(writer: BatchWriter, id_field: str, arrivals: Sequence[Arrival])
 
 def _record(writer: BatchWriter, arrivals: Sequence[Arrival]) -> list[Settlement]:
     # Nearly always every entry and message is new; then looking them up first would be work for nothing.
-    settlements = settle(arrivals, Known())
+    known = Known()
+    settlements = settle(arrivals, known)
     writer.execute("SAVEPOINT ledger")
     while writer.write_ledger(settlements) < sum(not one.repeated for one in settlements):
-        # Where others write at the same time, each turn finds at least one more that they have settled.
         writer.execute("ROLLBACK TO ledger")
-        settlements = settle(arrivals, writer.look_up(arrivals))
+        before, known = known, writer.look_up(arrivals)
+        # Where others write at the same time, each look finds at least one more that they have settled.
+        if known == before:
+            raise StoreContendedError(
+                "The ledger has none of these entries, and does not take them. "
+                "Drop constraints on message_ledger that are not its own."
+            )
+        settlements = settle(arrivals, known)
     writer.execute("RELEASE ledger")
     return settlements
 

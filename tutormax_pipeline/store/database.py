@@ -38,7 +38,12 @@ class BatchWriter(Protocol):
         """What the ledger knows of the entries and messages of a batch, whoever wrote it."""
 
     def write_ledger(self, settlements: Iterable[Settlement]) -> int:
-        """Record the final states that are new; returns how many the ledger did not have yet."""
+        """Record the final states that are new.
+
+        Returns:
+            How many the ledger did not have yet. Where that is less than all of them, the transaction is to
+            be rolled back to a savepoint.
+        """
 
     def write_rows(self, arrivals: Iterable[Arrival]) -> None:
         """Insert or update rows; given in the order of their keys, no two of the same.

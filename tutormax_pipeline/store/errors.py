@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-#: What PostgreSQL's codes (SQLSTATE) begin with where it cannot work now: no connection, read-only, no
-#: access, no such database, another transaction in the way, no room, locked, stopped or cancelled, its disk.
-_AWAY = ("08", "25006", "28", "3D", "40", "53", "55", "57", "58")
+#: What PostgreSQL's codes (SQLSTATE) begin with where it cannot work now: no connection, read-only, ended as
+#: this one slept, no access, no such database, another in the way, no room, locked, stopped, its disk.
+_AWAY = ("08", "25006", "25P03", "25P04", "28", "3D", "40", "53", "55", "57", "58")
 #: Another transaction was in the way, and this one was undone: to be done again at once.
 _CONTENDED = "40"
 #: Codes whose first line names tables, columns and roles, and never quotes a value.

@@ -1,13 +1,14 @@
-"""Writing a batch into PostgreSQL: COPY into a scratch table, then one INSERT.
+"""Writing a batch into PostgreSQL, by COPY, which is the fastest way in.
 
-COPY is the fastest way into PostgreSQL, and knows no ON CONFLICT. The scratch tables are each connection's
-own; they are not logged, and empty again after every transaction. Rows are inserted in the order of their
-keys, ledger rows in that of their message ids, so that drains side by side take their locks in one order.
+Ledger rows go straight into the ledger: nearly always all of them are new. Rows go into a scratch table, for
+COPY knows no ON CONFLICT, and from there into theirs by one INSERT. Scratch tables are each connection's own;
+they are not logged, and empty again after every transaction. Both are written in an order of their own, so
+that drains side by side take their locks in the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Any, cast
@@ -47,9 +48,9 @@ class PostgresBatch:
     def __init__(self, connection: Connection, channel: Channel, run_id: str) -> None:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         self._cursor, self._channel, self._run_id = driver.cursor(), channel, run_id
-        self._filled: set[str] = set()
-        for table in (message_ledger, record_table(channel)):
-            _provide_scratch(connection, self._cursor, table)
+        self._scratch_in_use = False
+        self._table = record_table(channel)
+        _provide_scratch(connection, self._cursor, self._table)
 
     def execute(self, statement: str) -> object:
         """Execute a statement without parameters."""
@@ -74,27 +75,28 @@ class PostgresBatch:
         return Known(recorded, {message_id for (message_id,) in stored})
 
     def write_ledger(self, settlements: Iterable[Settlement]) -> int:
-        """Record the final states that are new; returns how many the ledger did not have yet."""
+        """Record the final states that are new; returns 0, and the savepoint is lost, where some are not."""
         rows = ledger_rows(self._channel, settlements, self._run_id, datetime.now(UTC), as_text)
-        return self._insert(message_ledger, rows, _ledger_statement())
+        try:
+            return self._copy(_LEDGER_COPY, sorted(rows, key=_in_lock_order))
+        except errors.UniqueViolation:
+            return 0
 
     def write_rows(self, arrivals: Iterable[Arrival]) -> None:
         """Insert or update rows; a row made from a newer message stays as it is."""
-        statement, values = _upsert(self._channel)
-        rows = values.rows(arrivals, self._run_id, datetime.now(UTC))
-        self._insert(record_table(self._channel), rows, statement)
+        copy, upsert, values = _statements(self._channel)
+        if self._scratch_in_use:  # the halves of a batch come here one after the other
+            self._cursor.execute(b"DELETE FROM " + _scratch(self._table).encode())
+        self._scratch_in_use = True
+        self._copy(copy, values.rows(arrivals, self._run_id, datetime.now(UTC)))
+        self._cursor.execute(upsert)
 
-    def _insert(self, table: Table, rows: Iterator[Sequence[Any]], statement: bytes) -> int:
-        cursor = self._cursor
-        if table.name in self._filled:  # halves of a batch come here one after the other
-            cursor.execute(b"DELETE FROM " + _scratch(table).encode())
-        self._filled.add(table.name)
-        with cursor.copy(_copy_statement(table)) as copy:
+    def _copy(self, statement: bytes, rows: Iterable[Sequence[Any]]) -> int:
+        with self._cursor.copy(statement) as copy:
             write = copy.write_row
             for row in rows:
                 write(row)
-        cursor.execute(statement)
-        return cursor.rowcount
+        return self._cursor.rowcount
 
 
 def forget_scratch(connection: Connection) -> None:
@@ -122,31 +124,30 @@ def _scratch(table: Table) -> str:
     return f"{_SCHEMA}.{_PREFIX}{table.name}"
 
 
-@cache
-def _copy_statement(table: Table) -> bytes:
-    return f"COPY {_scratch(table)} ({', '.join(table.c.keys())}) FROM STDIN".encode()
+def _copy_into(place: str, table: Table) -> bytes:
+    return f"COPY {place} ({', '.join(column.name for column in table.c)}) FROM STDIN".encode()
 
 
 @cache
-def _upsert(channel: Channel) -> tuple[bytes, RowValues]:
+def _statements(channel: Channel) -> tuple[bytes, bytes, RowValues]:
+    """COPY into the scratch table, the INSERT from there, and what makes the rows."""
     table = record_table(channel)
-    statement = updating_older_rows(_from_scratch(table, channel.id_field), channel)
-    return _sql(statement), RowValues(channel, as_text)
-
-
-@cache
-def _ledger_statement() -> bytes:
-    return _sql(_from_scratch(message_ledger, "message_id", "entry_id").on_conflict_do_nothing())
-
-
-def _from_scratch(table: Table, *order: str) -> Any:
-    # Byte by byte: whatever the database's own order is, this one is the fastest, and the same for all.
     incoming = scratch_clause(
         f"{_PREFIX}{table.name}", *(column(one.name) for one in table.c), schema=_SCHEMA
     )
-    rows = select(*incoming.c).order_by(*(collate(incoming.c[name], "C") for name in order))
-    return insert(table).from_select(table.c.keys(), rows)
+    # Byte by byte: whatever the database's own order is, this one is the fastest, and the same for all.
+    rows = select(*incoming.c).order_by(collate(incoming.c[channel.id_field], "C"))
+    upsert = updating_older_rows(insert(table).from_select(table.c.keys(), rows), channel)
+    return _copy_into(_scratch(table), table), _sql(upsert), RowValues(channel, as_text)
 
 
 def _sql(statement: Any) -> bytes:
     return str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})).encode()
+
+
+_LEDGER_COPY = _copy_into(message_ledger.name, message_ledger)
+
+
+def _in_lock_order(row: Sequence[Any]) -> tuple[str, str]:
+    _, entry_id, message_id, *_ = row
+    return message_id or "", entry_id

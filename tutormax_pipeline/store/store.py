@@ -51,9 +51,27 @@ class Store:
             StoreError: it was made by newer code, or is no database.
         """
         store = cls(url, timeout_seconds=timeout_seconds)
-        with store_errors(store.address):
-            schema.upgrade(store.engine)
+        store.upgrade()
         return store
+
+    def upgrade(self) -> None:
+        """Create the tables or bring them up to date; for several at once, too.
+
+        Raises:
+            StoreUnavailableError: the database cannot be reached or written.
+            StoreError: it was made by newer code.
+        """
+        with store_errors(self.address):
+            schema.upgrade(self.engine)
+
+    def revision(self) -> schema.Revision:
+        """How the tables stand to this code; nothing is changed.
+
+        Raises:
+            StoreUnavailableError: the database cannot be reached.
+        """
+        with store_errors(self.address):
+            return schema.revision(self.engine)
 
     def write(self, channel: Channel, arrivals: Sequence[Arrival], run_id: str) -> list[Settlement]:
         """Settle a batch: rows and ledger in one transaction, all of it or nothing.
