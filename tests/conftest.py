@@ -78,12 +78,17 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def wait_until(condition: Callable[[], T], timeout_seconds: float = 10, what: str = "the condition") -> T:
+def wait_until(
+    condition: Callable[[], T],
+    timeout_seconds: float = 10,
+    what: str = "the condition",
+    every_seconds: float = 0.002,
+) -> T:
     """Look again and again, for a bounded time, until the condition holds; returns what it gave."""
     deadline = time.monotonic() + timeout_seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not come within {timeout_seconds} s"
-        time.sleep(0.002)
+        time.sleep(every_seconds)
     return found
 
 

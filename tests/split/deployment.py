@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,6 +40,10 @@ _RUNS = """query ($filter: RunsFilter!) {
 }"""
 _LOADED = """query { repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"""
 _DAEMONS = """query { instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"""
+
+
+#: A look costs a process on the other side some milliseconds of its own.
+patiently = partial(wait_until, every_seconds=0.1)
 
 
 def free_port() -> int:
@@ -139,8 +144,8 @@ class Deployment:
 
     def wait_until_up(self) -> None:
         """Until the webserver has the code location from the code server, and the daemon is at work."""
-        wait_until(self._is_loaded, START_SECONDS, "the code location in the webserver")
-        wait_until(self._is_watched, START_SECONDS, "the daemon")
+        patiently(self._is_loaded, START_SECONDS, "the code location in the webserver")
+        patiently(self._is_watched, START_SECONDS, "the daemon")
 
     def _is_loaded(self) -> bool:
         for name, process in self.processes.items():
@@ -192,5 +197,5 @@ class Deployment:
 
     def wait_for(self, run_id: str, *statuses: str, timeout_seconds: float = 60) -> str:
         what = f"the run's {' or '.join(statuses)}"
-        wait_until(lambda: self.status(run_id) in statuses, timeout_seconds, what)
+        patiently(lambda: self.status(run_id) in statuses, timeout_seconds, what)
         return self.status(run_id)
