@@ -3,7 +3,6 @@
 ``celery inspect ping`` asks the same, and loads all of Dagster to do it.
 """
 
-import os
 import socket
 import sys
 
@@ -21,7 +20,7 @@ app.conf.broker_transport_options = {
     "socket_timeout": 5,
     "socket_connect_timeout": 5,
 }
-name = f"celery@{os.environ.get('HOSTNAME') or socket.gethostname()}"
+name = f"celery@{socket.gethostname()}"
 try:
     answers = app.control.ping(destination=[name], timeout=5)
 except (OperationalError, OSError) as error:
