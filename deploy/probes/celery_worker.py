@@ -22,6 +22,8 @@ app.conf.broker_transport_options = {
 }
 name = f"celery@{socket.gethostname()}"
 try:
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
     answers = app.control.ping(destination=[name], timeout=5)
 except (OperationalError, OSError) as error:
     sys.exit(f"The broker does not answer: {type(error).__name__}")
