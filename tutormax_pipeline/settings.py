@@ -19,7 +19,10 @@ def _check_url(url: SecretStr) -> SecretStr:
     try:
         make_url(url.get_secret_value())
     except ArgumentError:
-        raise ValueError("must be a database address, such as sqlite:///path/to/file.db") from None
+        raise ValueError(
+            "must be a database address, such as sqlite:///path/to/file.db "
+            "or postgresql://user:password@host/database"
+        ) from None
     return url
 
 
@@ -38,10 +41,13 @@ class PipelineSettings(EnvironmentSettings):
         Path(".tutormax"), description="folder of the embedded server's data, the store and DAGSTER_HOME"
     )
     store_url: Annotated[SecretStr, AfterValidator(_check_url)] | None = Field(
-        None, description="SQLAlchemy address of the tables; a SQLite file in TUTORMAX_HOME when not given"
+        None,
+        description="address of the tables (SQLite or PostgreSQL); a SQLite file in TUTORMAX_HOME when empty",
     )
     store_timeout_seconds: float = Field(
-        30, gt=0, description="seconds to wait while another process writes to the store"
+        30,
+        gt=0,
+        description="seconds to wait for another writer of the store; on PostgreSQL also for an answer",
     )
     ledger_retention_days: int = Field(
         90,

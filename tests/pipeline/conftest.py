@@ -82,6 +82,7 @@ from queue_core import MessageConsumer, QueueChannels, RedisClient, RedisSetting
 from tutormax_pipeline.drain import DrainLimits, drain
 from tutormax_pipeline.stopping import stop_on_signals
 from tutormax_pipeline.store import Store
+import psycopg, sqlalchemy.dialects.postgresql.psycopg, tutormax_pipeline.store.postgres
 
 def work(url, prefix, address, limits):
     settings = RedisSettings.load(url=url, key_prefix=prefix, worker_max_processing_time_seconds=0.05)

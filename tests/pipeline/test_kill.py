@@ -29,7 +29,14 @@ def publish(client: RedisClient, count: int) -> None:
 
 
 def kill_drains(
-    drainer: Drainer, client: RedisClient, server: EmbeddedServer, store: Store, dice: random.Random
+    drainer: Drainer,
+    client: RedisClient,
+    server: EmbeddedServer,
+    store: Store,
+    dice: random.Random,
+    *,
+    kills: int = KILLS,
+    batch_sizes: tuple[int, ...] = (10, 100, 500),
 ) -> None:
     """Start a drain and kill it, time after time: soon after its start, or soon after a batch of it."""
 
@@ -37,8 +44,8 @@ def kill_drains(
         return sum(store.outcome_counts(SESSIONS).values())
 
     progress = [0]
-    for turn in range(KILLS):
-        batch_size = dice.choice([10, 100, 500])
+    for turn in range(kills):
+        batch_size = dice.choice(batch_sizes)
         limits = {"batch_size": batch_size, "linger_seconds": 60}
         process = drainer.start(client, server, store.address, **limits)
         if turn % 2:
@@ -49,7 +56,7 @@ def kill_drains(
         os.kill(process, signal.SIGKILL)
         assert drainer.wait() == (-signal.SIGKILL, None)
         progress.append(settled())
-    assert len(set(progress)) > KILLS / 3, "the kills were to fall between batches of one long drain"
+    assert len(set(progress)) > kills / 3, "the kills were to fall between batches of one long drain"
 
 
 def drain_the_rest(client: RedisClient, store: Store) -> None:
@@ -61,23 +68,39 @@ def drain_the_rest(client: RedisClient, store: Store) -> None:
     wait_until(is_empty, timeout_seconds=60)
 
 
+def assert_each_exactly_once(client: RedisClient, store: Store, count: int) -> None:
+    assert store.outcome_counts(SESSIONS) == {
+        Outcome.STORED: count,
+        Outcome.DUPLICATE: 0,
+        Outcome.DEAD_LETTERED: 0,
+        Outcome.LOST: 0,
+    }
+    assert store.row_count(SESSIONS) == count
+    seen = snapshot(client, SESSIONS)
+    assert (seen.entries_added, seen.waiting, seen.pending) == (count, 0, 0)
+
+
 def test_twenty_kills_over_twenty_thousand_messages_leave_each_exactly_once(
-    valkey: EmbeddedServer, drainer: Drainer, tmp_path: Path
+    valkey: EmbeddedServer, drainer: Drainer, store: Store
 ) -> None:
     settings = settings_for(valkey, worker_max_processing_time_seconds=0.05)
-    with RedisClient(settings) as client, Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+    with RedisClient(settings) as client:
         publish(client, MESSAGES)
         kill_drains(drainer, client, valkey, store, random.Random(20261107))
         drain_the_rest(client, store)
-        assert store.outcome_counts(SESSIONS) == {
-            Outcome.STORED: MESSAGES,
-            Outcome.DUPLICATE: 0,
-            Outcome.DEAD_LETTERED: 0,
-            Outcome.LOST: 0,
-        }
-        assert store.row_count(SESSIONS) == MESSAGES
-        seen = snapshot(client, SESSIONS)
-        assert (seen.entries_added, seen.waiting, seen.pending) == (MESSAGES, 0, 0)
+        assert_each_exactly_once(client, store, MESSAGES)
+
+
+def test_kills_of_drains_into_postgresql_leave_each_exactly_once(
+    valkey: EmbeddedServer, drainer: Drainer, postgres_url: str
+) -> None:
+    settings = settings_for(valkey, worker_max_processing_time_seconds=0.05)
+    with RedisClient(settings) as client, Store.open(postgres_url) as store:
+        dice = random.Random(20261109)
+        publish(client, 5_000)
+        kill_drains(drainer, client, valkey, store, dice, kills=9, batch_sizes=(10, 100))
+        drain_the_rest(client, store)
+        assert_each_exactly_once(client, store, 5_000)
 
 
 def test_kills_among_bad_messages_leave_one_letter_of_each(

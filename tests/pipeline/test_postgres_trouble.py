@@ -230,7 +230,7 @@ def test_rights_that_are_missing_are_told_in_one_line_that_names_the_table(
     postgres.execute("CREATE ROLE reader LOGIN")
     try:
         with Store(postgres_url.replace("postgres@", "reader@")) as store:
-            with pytest.raises(StoreError, match="permission denied for table tutors") as caught:
+            with pytest.raises(StoreError, match="permission denied for table message_ledger") as caught:
                 store.write(TUTORS, [arrival("1-0", "a", name="SECRET")], "run-1")
             assert "SECRET" not in str(caught.value)
     finally:
@@ -246,10 +246,9 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres_url: st
 
 
 def test_a_server_that_is_killed_in_the_middle_comes_back_with_everything_it_acknowledged(
-    tmp_path_factory: pytest.TempPathFactory, client: RedisClient
+    client: RedisClient,
 ) -> None:
-    folder = tmp_path_factory.mktemp("durable") / "data"
-    with PostgresServer(folder, durable=True) as server, Store.open(server.url()) as store:
+    with PostgresServer(durable=True) as server, Store.open(server.url()) as store:
 
         def trouble() -> None:
             server.kill()

@@ -11,12 +11,16 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from queue_core import Channel, QueueChannels
 from tutormax_pipeline.store import Store, StoreError, StoreUnavailableError, schema
+from tutormax_pipeline.store.schema import Standing
 from tutormax_pipeline.store.tables import all_tables
 
 PROCESSES = 4
@@ -100,8 +104,8 @@ def test_a_channel_new_in_the_registry_gets_its_table_without_a_migration(
 
 def test_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     pipe = subprocess.PIPE
-    command = [sys.executable, "-c", OPENER]
-    openers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(PROCESSES)]
+    line = [sys.executable, "-c", OPENER]
+    openers = [subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True) for _ in range(PROCESSES)]
     for number in range(25):
         for opener in openers:
             print(f"sqlite:///{tmp_path}/new-{number}/store.db", file=opener.stdin, flush=True)
@@ -128,8 +132,8 @@ def test_a_folder_that_is_read_only_is_told_in_one_line(tmp_path: Path, there_al
         if os.geteuid() == 0:
             os.chown(folder / "store.db", NOBODY, NOBODY)
     folder.chmod(0o555)
-    command = [sys.executable, "-c", OPENER_WITHOUT_RIGHTS]
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    line = [sys.executable, "-c", OPENER_WITHOUT_RIGHTS]
+    said = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert said.stderr == ""
     (line,) = said.stdout.splitlines()
     assert "store.db" in line
@@ -161,11 +165,52 @@ def test_a_file_that_is_no_database_is_told_in_one_line_and_left_alone(tmp_path:
     assert (tmp_path / "store.db").read_text() == "tutor_id,name\n" * 1_000
 
 
-def test_another_database_than_sqlite_is_refused_with_what_to_write() -> None:
-    words = one_line_of("mysql://user:hunter2@host/db", StoreError)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql://user:hunter2@host/db",
+        "postgres://user:hunter2@host/db",
+        "postgresql+psycopg2://u:hunter2@h/db",
+    ],
+)
+def test_a_database_or_driver_that_is_not_known_is_refused_with_what_to_write(address: str) -> None:
+    words = one_line_of(address, StoreError)
     assert "TUTORMAX_STORE_URL" in words
-    assert "sqlite:///" in words
+    assert "postgresql://" in words
     assert "hunter2" not in words
+
+
+def test_a_password_among_the_options_of_an_address_is_not_shown() -> None:
+    address = "postgresql://user@127.0.0.1:1/db?password=hunter2&sslpassword=hunter2"
+    assert "hunter2" not in one_line_of(address)
+
+
+def test_where_the_driver_of_postgresql_is_missing_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    for name in ("postgres", "postgres_batch", "postgres_connection"):
+        monkeypatch.delitem(sys.modules, f"tutormax_pipeline.store.{name}", raising=False)
+    assert "tutormax-pipeline[postgres]" in one_line_of("postgresql://user@host/db", StoreError)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_the_tables_of_every_revision_are_migrated_on_postgresql_too(
+    own_postgres_url: str, revision: str
+) -> None:
+    with Store(own_postgres_url) as store:
+        with store.engine.begin() as connection:
+            config = Config()
+            config.set_main_option(
+                "script_location", str(resources.files("tutormax_pipeline.store") / "migrations")
+            )
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+        assert store.revision() == (revision, Standing.BEHIND)
+        store.upgrade()
+        assert store.revision() == (schema.HEAD, Standing.UP_TO_DATE)
+        with store.engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), all_tables()) == []
 
 
 def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:

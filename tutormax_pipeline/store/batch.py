@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from queue_core.entry import Delivery
 from queue_core.outcomes import Reason, Rejection
 from tutormax_pipeline.store.arrival import Arrival, Known, Settlement, newest, settle
 from tutormax_pipeline.store.database import BatchWriter
@@ -34,8 +35,10 @@ def write_batch(writer: BatchWriter, id_field: str, arrivals: Sequence[Arrival])
 
 
 def _record(writer: BatchWriter, arrivals: Sequence[Arrival]) -> list[Settlement]:
-    # Nearly always every entry and message is new; then looking them up first would be work for nothing.
-    known = Known()
+    # Nearly always every entry and message is new; then looking them up first would be work for nothing. What
+    # comes alone was in hand before, of a run that ended: as likely as not it had settled it.
+    alone = len(arrivals) == 1 and arrivals[0].entry.delivery is not Delivery.FIRST
+    known = writer.look_up(arrivals) if alone else Known()
     settlements = settle(arrivals, known)
     writer.execute("SAVEPOINT ledger")
     while writer.write_ledger(settlements) < sum(not one.repeated for one in settlements):
@@ -48,7 +51,6 @@ def _record(writer: BatchWriter, arrivals: Sequence[Arrival]) -> list[Settlement
                 "Drop constraints on message_ledger that are not its own."
             )
         settlements = settle(arrivals, known)
-    writer.execute("RELEASE ledger")
     return settlements
 
 

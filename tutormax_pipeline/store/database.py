@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -32,7 +32,7 @@ class BatchWriter(Protocol):
     refusals: tuple[type[Exception], ...]
 
     def execute(self, statement: str) -> object:
-        """Execute a statement without parameters, such as ``SAVEPOINT``."""
+        """Execute a statement about savepoints, at the latest before what comes next."""
 
     def look_up(self, arrivals: Sequence[Arrival]) -> Known:
         """What the ledger knows of the entries and messages of a batch, whoever wrote it."""
@@ -45,7 +45,7 @@ class BatchWriter(Protocol):
             be rolled back to a savepoint.
         """
 
-    def write_rows(self, arrivals: Iterable[Arrival]) -> None:
+    def write_rows(self, arrivals: Collection[Arrival]) -> None:
         """Insert or update rows; given in the order of their keys, no two of the same.
 
         A row made from a newer message stays as it is.

@@ -39,14 +39,12 @@ def store_errors(address: str) -> Iterator[None]:
     try:
         yield
     except exc.SQLAlchemyError as error:
-        code = sqlstate(getattr(error, "orig", None))
-        # PostgreSQL's errors quote values in their details and in where they happened: none of that goes on.
-        raise _translated(error, code, address) from (error if code is None else None)
-
-
-def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's code of an error; None for errors of the connection, and of other databases."""
-    return getattr(error, "sqlstate", None)
+        original = getattr(error, "orig", None)
+        # None for errors of the connection, and of SQLite.
+        code: str | None = getattr(original, "sqlstate", None)
+        # PostgreSQL's errors may quote a row, in their details and in where they happened: nothing goes on.
+        quoting = type(original).__module__.startswith("psycopg")
+        raise _translated(error, code, address) from (None if quoting else error)
 
 
 def _translated(error: exc.SQLAlchemyError, code: str | None, address: str) -> StoreError:

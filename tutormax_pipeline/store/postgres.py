@@ -80,6 +80,8 @@ def _connecting(timeout_seconds: float) -> dict[str, Any]:
         "connect_timeout": max(2, math.ceil(timeout_seconds)),  # libpq reads 1 as 2
         "application_name": "tutormax",
         "client_encoding": "utf8",
+        # A statement whose preparing was undone with its transaction would be missing ever after.
+        "prepare_threshold": None,
         "tcp_user_timeout": math.ceil(timeout_seconds * 1000),
         **_KEEPALIVES,
     }

@@ -3,15 +3,16 @@
 Ledger rows go straight into the ledger: nearly always all of them are new. Rows go into a scratch table, for
 COPY knows no ON CONFLICT, and from there into theirs by one INSERT. Scratch tables are each connection's own;
 they are not logged, and empty again after every transaction. Both are written in an order of their own, so
-that drains side by side take their locks in the same order.
+that drains side by side take their locks in the same order. A few rows, as a drain that lingers writes them,
+are inserted without COPY: it takes more round trips than they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg import errors
@@ -26,11 +27,22 @@ from tutormax_pipeline.store.row_order import updating_older_rows
 from tutormax_pipeline.store.row_values import RowValues, ledger_rows
 from tutormax_pipeline.store.tables import message_ledger, record_table
 
-_DIALECT: Dialect = dialect()  # type: ignore[no-untyped-call]
+_DIALECT: Dialect = dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+#: The entries of a batch that are in the ledger, then the messages that are stored, without an entry.
+_LOOK_UP = b"""
+SELECT entry_id, outcome, reason, message_id FROM message_ledger WHERE channel = %s AND entry_id = ANY(%s)
+UNION ALL
+SELECT NULL, NULL, NULL, message_id FROM message_ledger
+WHERE channel = %s AND outcome = 'stored' AND message_id = ANY(%s)
+"""
+
+#: Rows up to which COPY is not worth its round trips.
+_FEW = 20
 
 #: Where a connection's own scratch tables are noted.
 _SCRATCH = "scratch tables"
-_SCHEMA, _PREFIX = "pg_temp", "incoming_"
+_SCHEMA = "pg_temp"
 
 
 class PostgresBatch:
@@ -49,54 +61,79 @@ class PostgresBatch:
         driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
         self._cursor, self._channel, self._run_id = driver.cursor(), channel, run_id
         self._scratch_in_use = False
-        self._table = record_table(channel)
-        _provide_scratch(connection, self._cursor, self._table)
+        self._connection = connection
+        self._delayed: list[str] = []
 
-    def execute(self, statement: str) -> object:
-        """Execute a statement without parameters."""
-        return self._cursor.execute(statement.encode())
+    def execute(self, statement: str) -> None:
+        """Execute a statement without parameters, together with later ones unless it undoes something."""
+        self._delayed.append(statement)
+        if statement.startswith("ROLLBACK"):
+            forget_scratch(self._connection)
+            self._catch_up()
 
     def look_up(self, arrivals: Sequence[Arrival]) -> Known:
         """What the ledger knows of the entries and messages of a batch, and others have committed by now."""
-        entries = self._cursor.execute(
-            "SELECT entry_id, outcome, reason, message_id FROM message_ledger "
-            "WHERE channel = %s AND entry_id = ANY(%s)",
-            (self._channel.name, [arrival.entry.id for arrival in arrivals]),
-        ).fetchall()
-        recorded = {
+        self._catch_up()
+        channel = self._channel.name
+        entry_ids = [arrival.entry.id for arrival in arrivals]
+        message_ids = [one.message.id for one in arrivals if one.message is not None]
+        found = self._cursor.execute(_LOOK_UP, (channel, entry_ids, channel, message_ids)).fetchall()
+        entries = {
             entry_id: Recorded(Outcome(outcome), Reason(why) if why else None, message_id)
-            for entry_id, outcome, why, message_id in entries
+            for entry_id, outcome, why, message_id in found
+            if entry_id is not None
         }
-        stored = self._cursor.execute(
-            "SELECT message_id FROM message_ledger "
-            "WHERE channel = %s AND outcome = 'stored' AND message_id = ANY(%s)",
-            (self._channel.name, [one.message.id for one in arrivals if one.message is not None]),
-        ).fetchall()
-        return Known(recorded, {message_id for (message_id,) in stored})
+        return Known(entries, {message_id for entry_id, *_, message_id in found if entry_id is None})
 
     def write_ledger(self, settlements: Iterable[Settlement]) -> int:
         """Record the final states that are new; returns 0, and the savepoint is lost, where some are not."""
         rows = ledger_rows(self._channel, settlements, self._run_id, datetime.now(UTC), as_text)
+        ordered = sorted(rows, key=_in_lock_order)
         try:
-            return self._copy(_LEDGER_COPY, sorted(rows, key=_in_lock_order))
+            return self._insert(_LEDGER, ordered, len(ordered))
         except errors.UniqueViolation:
             return 0
 
-    def write_rows(self, arrivals: Iterable[Arrival]) -> None:
+    def write_rows(self, arrivals: Collection[Arrival]) -> None:
         """Insert or update rows; a row made from a newer message stays as it is."""
-        copy, upsert, values = _statements(self._channel)
-        if self._scratch_in_use:  # the halves of a batch come here one after the other
-            self._cursor.execute(b"DELETE FROM " + _scratch(self._table).encode())
-        self._scratch_in_use = True
-        self._copy(copy, values.rows(arrivals, self._run_id, datetime.now(UTC)))
-        self._cursor.execute(upsert)
+        statements, values = _statements(self._channel)
+        rows = values.rows(arrivals, self._run_id, datetime.now(UTC))
+        self._insert(statements, rows, len(arrivals))
 
-    def _copy(self, statement: bytes, rows: Iterable[Sequence[Any]]) -> int:
-        with self._cursor.copy(statement) as copy:
-            write = copy.write_row
-            for row in rows:
-                write(row)
-        return self._cursor.rowcount
+    def _insert(self, statements: _Statements, rows: Iterable[Sequence[Any]], count: int) -> int:
+        if not count:
+            return 0
+        cursor = self._cursor
+        if statements.move and count > _FEW:
+            self._provide_scratch()
+        self._catch_up()
+        if count == 1:
+            cursor.execute(statements.insert, *rows)
+        elif count <= _FEW:
+            cursor.executemany(statements.insert, rows)
+        else:
+            with cursor.copy(statements.copy) as copy:
+                write = copy.write_row
+                for row in rows:
+                    write(row)
+            if statements.move:
+                cursor.execute(statements.move)
+        return cursor.rowcount
+
+    def _catch_up(self) -> None:
+        statements, self._delayed = self._delayed, []
+        if statements:
+            self._cursor.execute("; ".join(statements).encode())
+
+    def _provide_scratch(self) -> None:
+        name, there = _scratch(self._channel), self._connection.info.setdefault(_SCRATCH, set())
+        if name not in there:
+            table = record_table(self._channel).name
+            self.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (LIKE {table}) ON COMMIT DELETE ROWS")
+            there.add(name)
+        if self._scratch_in_use:  # the halves of a batch come here one after the other
+            self.execute(f"TRUNCATE {_SCHEMA}.{name}")
+        self._scratch_in_use = True
 
 
 def forget_scratch(connection: Connection) -> None:
@@ -111,41 +148,41 @@ def as_text(moment: datetime) -> str:
     return moment.isoformat(" ", "microseconds")
 
 
-def _provide_scratch(connection: Connection, cursor: psycopg.Cursor[Any], table: Table) -> None:
-    there = connection.info.setdefault(_SCRATCH, set())
-    if table.name in there:
-        return
-    made = f"CREATE TEMPORARY TABLE IF NOT EXISTS {_PREFIX}{table.name} (LIKE {table.name}) "
-    cursor.execute(f"{made} ON COMMIT DELETE ROWS".encode())
-    there.add(table.name)
+class _Statements(NamedTuple):
+    """How a few rows get into a table, how many do, and how these move on from the scratch table."""
+
+    insert: bytes
+    copy: bytes
+    move: bytes = b""
 
 
-def _scratch(table: Table) -> str:
-    return f"{_SCHEMA}.{_PREFIX}{table.name}"
+@cache
+def _statements(channel: Channel) -> tuple[_Statements, RowValues]:
+    table = record_table(channel)
+    scratch = scratch_clause(_scratch(channel), *(column(one.name) for one in table.c), schema=_SCHEMA)
+    # Byte by byte: whatever the database's own order is, this one is the fastest, and the same for all.
+    rows = select(*scratch.c).order_by(collate(scratch.c[channel.id_field], "C"))
+    statements = _Statements(
+        insert=_sql(updating_older_rows(insert(table), channel)),
+        copy=_copy_into(f"{_SCHEMA}.{scratch.name}", table),
+        move=_sql(updating_older_rows(insert(table).from_select(table.c.keys(), rows), channel)),
+    )
+    return statements, RowValues(channel, as_text)
+
+
+def _scratch(channel: Channel) -> str:
+    return f"incoming_{channel.name}"
 
 
 def _copy_into(place: str, table: Table) -> bytes:
     return f"COPY {place} ({', '.join(column.name for column in table.c)}) FROM STDIN".encode()
 
 
-@cache
-def _statements(channel: Channel) -> tuple[bytes, bytes, RowValues]:
-    """COPY into the scratch table, the INSERT from there, and what makes the rows."""
-    table = record_table(channel)
-    incoming = scratch_clause(
-        f"{_PREFIX}{table.name}", *(column(one.name) for one in table.c), schema=_SCHEMA
-    )
-    # Byte by byte: whatever the database's own order is, this one is the fastest, and the same for all.
-    rows = select(*incoming.c).order_by(collate(incoming.c[channel.id_field], "C"))
-    upsert = updating_older_rows(insert(table).from_select(table.c.keys(), rows), channel)
-    return _copy_into(_scratch(table), table), _sql(upsert), RowValues(channel, as_text)
-
-
 def _sql(statement: Any) -> bytes:
     return str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})).encode()
 
 
-_LEDGER_COPY = _copy_into(message_ledger.name, message_ledger)
+_LEDGER = _Statements(_sql(insert(message_ledger)), _copy_into(message_ledger.name, message_ledger))
 
 
 def _in_lock_order(row: Sequence[Any]) -> tuple[str, str]:

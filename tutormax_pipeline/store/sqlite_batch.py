@@ -6,7 +6,7 @@ SQLAlchemy makes the statements; sqlite3 executes them with plain tuples, three 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 
@@ -70,7 +70,7 @@ class SqliteBatch:
         self._cursor.executemany(_ledger_statement(), rows)
         return self._cursor.rowcount
 
-    def write_rows(self, arrivals: Iterable[Arrival]) -> None:
+    def write_rows(self, arrivals: Collection[Arrival]) -> None:
         """Insert or update rows; a row made from a newer message stays as it is."""
         statement, values = _upsert(self._channel)
         self._cursor.executemany(statement, values.rows(arrivals, self._run_id, datetime.now(UTC)))

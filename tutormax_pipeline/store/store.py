@@ -38,7 +38,7 @@ class Store:
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 30) -> None:
-        self.address = make_url(url).render_as_string(hide_password=True)
+        self.address = _without_secrets(url)
         self._database = _database(url)
         self.engine = self._database.engine(url, timeout_seconds)
 
@@ -80,7 +80,8 @@ class Store:
         the database refuses makes its own message a dead letter; the rest of the batch is stored.
 
         Raises:
-            StoreUnavailableError: nothing was written; the entries may be written again.
+            StoreUnavailableError: nothing was written, or all of it where the answer was lost; it may
+                be written again.
         """
         for tries_left in reversed(range(_TRIES if arrivals else 0)):
             try:
@@ -174,6 +175,12 @@ class Store:
     def _scalar(self, query: Any) -> Any:
         with store_errors(self.address), self.engine.connect() as connection:
             return connection.execute(query).scalar_one()
+
+
+def _without_secrets(url: str) -> str:
+    address = make_url(url)
+    hidden = {name: "***" for name in ("password", "sslpassword") if name in address.query}
+    return address.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _database(url: str) -> Database:
