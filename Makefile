@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up up-compose image-steps test chaos model lint format lock bench day screenshots clean
+.PHONY: help setup up up-compose image-steps test chaos model lint format lock bench day screenshots clean two-hosts launchers
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,12 @@ bench: setup ## measure draining
 
 day: setup ## simulate a day of 3,000 messages, and measure what its runs and looks cost
 	$(BIN)/python -m benchmarks.day $(ARGS)
+
+two-hosts: setup ## drain 200,000 messages by workers on two hosts, and lose one of them in the middle
+	$(BIN)/python -m tests.split.two_hosts $(ARGS)
+
+launchers: setup ## measure a run by the code server and by a worker of Celery
+	$(BIN)/python -m benchmarks.launchers $(ARGS)
 
 screenshots: setup ## take the pictures of docs/operations.md anew, with Debian's chromium (a few minutes)
 	$(BIN)/python -m tests.ui.screenshots

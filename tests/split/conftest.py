@@ -1,21 +1,38 @@
-"""One PostgreSQL for the session of this worker, a database of its own for each who asks."""
+"""Databases of Dagster's own, and a pipeline to drain, for each who asks."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.split.postgres_server import PostgresServer
+from queue_core.embedded import EmbeddedServer
+from tests.postgres import PostgresServer
+from tests.split.pipeline import Pipeline
+
+#: What an address, and a file of settings, could trip over.
+NASTY = "p@ss:/w%rd?#'$x"
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
+@pytest.fixture
+def dagster_database(postgres: PostgresServer) -> dict[str, str]:
+    """What dagster.yaml takes from the environment, for a new database and a role of its own."""
+    name = postgres.new_database()
+    quoted = NASTY.replace("'", "''")
+    postgres.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}'")
+    postgres.execute(f"ALTER DATABASE {name} OWNER TO {name}")
+    return {
+        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+        "DAGSTER_POSTGRES_PORT": str(postgres.port),
+        "DAGSTER_POSTGRES_USER": name,
+        "DAGSTER_POSTGRES_PASSWORD": NASTY,
+        "DAGSTER_POSTGRES_DB": name,
+    }
 
 
-def new_database(server: PostgresServer) -> str:
-    """An empty database; returns its name."""
-    return server.create_database(f"test_{uuid.uuid4().hex[:12]}")
+@pytest.fixture
+def pipeline(valkey: EmbeddedServer, postgres: PostgresServer) -> Iterator[Pipeline]:
+    name = postgres.new_database()
+    one = Pipeline(valkey.url, name, postgres.tcp_url(name))
+    yield one
+    one.store.close()

@@ -16,9 +16,7 @@ from dagster._core.storage.runs.schema import RunsTable
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.monitor import snapshot
-from tests.split.conftest import new_database
 from tests.split.deployment import FILES
-from tests.split.postgres_server import PostgresServer
 from tutormax_pipeline.dagster_retention.prune import PruneReport, prune_dagster
 from tutormax_pipeline.dagster_retention.runs import Retention, remove_run
 from tutormax_pipeline.dagster_retention.storage import index_connection
@@ -67,8 +65,7 @@ def instance(
     home = tmp_path / "home"
     home.mkdir()
     if kind == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        for name, value in server.dagster_environment(new_database(server)).items():
+        for name, value in request.getfixturevalue("dagster_database").items():
             monkeypatch.setenv(name, value)
         shutil.copy(FILES / "dagster.yaml", home)
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
+from queue_core import RedisSettings
 from queue_core.errors import ConfigurationError
 from tutormax_pipeline.defs.lanes import MAX_RUNTIME_SECONDS
 from tutormax_pipeline.settings import PipelineSettings
@@ -21,7 +23,7 @@ def celery_configuration(settings: PipelineSettings) -> dict[str, Any]:
     """What Celery is configured with; holds the broker's password.
 
     Raises:
-        ConfigurationError: no broker is named.
+        ConfigurationError: no broker is named, or a ``REDIS_...`` variable is wrong.
     """
     if settings.celery_broker_url is None:
         raise ConfigurationError(
@@ -35,7 +37,9 @@ def celery_configuration(settings: PipelineSettings) -> dict[str, Any]:
         "socket_connect_timeout": _SOCKET_SECONDS,
         "socket_keepalive": True,
     }
+    tls = _tls(RedisSettings.load()) if address.startswith("rediss:") else {}
     return {
+        **({"broker_use_ssl": tls, "redis_backend_use_ssl": tls} if tls else {}),
         "broker_url": address,
         "result_backend": address,
         "broker_transport_options": {**connection, "visibility_timeout": VISIBILITY_SECONDS},
@@ -53,3 +57,14 @@ def celery_configuration(settings: PipelineSettings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": False,
     }
+
+
+def _tls(redis: RedisSettings) -> dict[str, Any]:
+    # Without it Celery refuses a rediss:// address of its results. The files are those of the queue's Redis.
+    files = {
+        "ssl_ca_certs": redis.ssl_ca_certs,
+        "ssl_certfile": redis.ssl_certfile,
+        "ssl_keyfile": redis.ssl_keyfile,
+    }
+    named = {name: str(file) for name, file in files.items() if file}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **named}
