@@ -15,11 +15,11 @@ _NOT_THERE = ("NOGROUP", "ERR no such key", "no such key")
 
 
 @dataclass(frozen=True, slots=True)
-class HoldingConsumer:
-    """A consumer that has not been heard of for longer than a message may take, and holds entries.
+class GroupConsumer:
+    """A consumer of the pipeline's group.
 
     Attributes:
-        name: its name in the group.
+        name: its name; :data:`~queue_core.channels.RELEASED_CONSUMER` holds what was given back.
         pending: how many entries it holds.
         idle_seconds: since it was last heard of.
     """
@@ -44,18 +44,28 @@ class StrayGroup:
     waiting: int | None
 
 
-def holding_consumers(client: RedisClient, channel: Channel) -> list[HoldingConsumer]:
+def consumers(client: RedisClient, channel: Channel) -> list[GroupConsumer]:
+    """Every consumer of the group, those that hold most first, then those heard of last.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    stream = client.keys.stream(channel)
+    rows = _rows(client, lambda: client.redis.xinfo_consumers(stream, CONSUMER_GROUP))
+    found = [GroupConsumer(name_of(row["name"]), row["pending"], row["idle"] / 1000) for row in rows]
+    return sorted(found, key=lambda one: (-one.pending, one.idle_seconds, one.name))
+
+
+def holding_consumers(client: RedisClient, channel: Channel) -> list[GroupConsumer]:
     """The consumers that seem dead and hold entries; the next drain takes these over.
 
     Raises:
         QueueUnavailableError: Redis is away.
     """
-    stream, limit_seconds = client.keys.stream(channel), client.settings.worker_max_processing_time_seconds
-    rows = _rows(client, lambda: client.redis.xinfo_consumers(stream, CONSUMER_GROUP))
-    found = [HoldingConsumer(name_of(row["name"]), row["pending"], row["idle"] / 1000) for row in rows]
+    limit_seconds = client.settings.worker_max_processing_time_seconds
     return [
         one
-        for one in found
+        for one in consumers(client, channel)
         if one.pending and one.idle_seconds > limit_seconds and one.name != RELEASED_CONSUMER
     ]
 

@@ -35,6 +35,15 @@ def pages(client: RedisClient, *, bodies: bool, most: int = PAGE_LETTERS) -> Ite
             return
 
 
+def page_after(client: RedisClient, letter_id: str) -> list[DeadLetter]:
+    """The next letters after one, oldest first, without their messages; empty where there are none.
+
+    Raises:
+        QueueUnavailableError: Redis is away.
+    """
+    return _read(client, f"({letter_id}", "", PAGE_LETTERS, bodies=False)[2]
+
+
 def pages_of(
     client: RedisClient, ids: Sequence[str], *, bodies: bool, most: int = PAGE_LETTERS
 ) -> Iterator[list[DeadLetter]]:

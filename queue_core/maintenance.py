@@ -14,7 +14,7 @@ from datetime import datetime
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel
 from queue_core.client import RedisClient
 from queue_core.group_health import (
-    HoldingConsumer,
+    GroupConsumer,
     StrayGroup,
     holding_consumers,
     name_of,
@@ -44,7 +44,7 @@ class MaintenanceReport:
     retries_forgotten: int
     attempts_forgotten: int
     consumers_removed: tuple[str, ...]
-    holding: tuple[HoldingConsumer, ...]
+    holding: tuple[GroupConsumer, ...]
     stray_groups: tuple[StrayGroup, ...]
 
 

@@ -57,6 +57,7 @@ ONLY_LOOK = {
     "deleted_pending",
     "count_letters",
     "read_letters",
+    "recent_letters",
     "entry_state",
     "find_message",
     "letter_traffic",

@@ -11,6 +11,8 @@ from queue_core import QueueError
 from tutormax_pipeline.cli.dlq import dlq
 from tutormax_pipeline.cli.doctor import doctor
 from tutormax_pipeline.cli.drain import drain
+from tutormax_pipeline.cli.metrics import metrics
+from tutormax_pipeline.cli.monitor import monitor
 from tutormax_pipeline.cli.publish import publish
 from tutormax_pipeline.cli.status import status
 from tutormax_pipeline.cli.store import store
@@ -40,5 +42,5 @@ def main() -> None:
     """From TutorMax's queues into tables people trust."""
 
 
-for command in (up, publish, drain, status, trace_command, dlq, doctor, store):
+for command in (up, publish, drain, status, trace_command, dlq, doctor, store, monitor, metrics):
     main.add_command(command)
