@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up up-compose image-steps test chaos model lint format lock bench day screenshots clean two-hosts launchers
+.PHONY: help setup up up-compose image-steps test chaos model lint format lock bench day screenshots clean two-hosts launchers api
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ lock: setup ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --extra ui --extra embedded --extra metrics --extra postgres --extra celery --extra dev \
 	  $(ARGS) --output-file requirements.lock pyproject.toml
+
+api: setup ## write docs/api.md anew from the docstrings
+	$(BIN)/python -m tests.docs.api
 
 bench: setup ## measure draining
 	$(BIN)/python -m benchmarks.drain $(ARGS)

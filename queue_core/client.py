@@ -32,6 +32,7 @@ from queue_core.channels import Keys
 from queue_core.config import RedisSettings
 from queue_core.errors import AccessDeniedError, QueueError, QueueUnavailableError
 from queue_core.failpoints import around
+from queue_core.remedies import in_short, remedy_for
 
 _T = TypeVar("_T")
 
@@ -54,7 +55,8 @@ _UNAVAILABLE_ANSWERS = (
     "NOREPLICAS",
     "UNBLOCKED",
 )
-_DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM")
+#: The last is what a server without a password from us says to a command of more than ten words.
+_DENIED_ANSWERS = ("NOAUTH", "WRONGPASS", "NOPERM", "Protocol error: unauthenticated")
 
 #: Scripts that others begin with, each with the function that calls for it; one that needs another before it.
 _SHARED = (("attempts", "failures_in"), ("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
@@ -193,9 +195,9 @@ class RedisClient:
                 f"All {self.settings.max_connections} connections to Redis at {self.address} are in use. "
                 "Raise REDIS_MAX_CONNECTIONS, or use fewer threads."
             )
+        answer = answer_of(error)
         return QueueUnavailableError(
-            f"Redis at {self.address} is not available ({answer_of(error)}). "
-            "Check that it runs, and REDIS_HOST, REDIS_PORT or REDIS_URL."
+            f"Redis at {self.address} is not available ({in_short(answer)}). {remedy_for(answer)}"
         )
 
 

@@ -92,15 +92,20 @@ def examine(
     books: list[Books] = []
 
     def of_server() -> Iterable[Finding]:
-        facts = server_facts(client)
+        return server.findings(server_facts(client), client.settings)
+
+    def of_health() -> Iterable[Finding]:
         health.append(client.health_check())
-        return server.findings(facts, client.settings)
+        return ()
 
     def of_queue(tables_of: Store) -> Iterable[Finding]:
         books.extend(look(client, tables_of, channel, now) for channel in QueueChannels.all())
         return queue.findings(client, tables_of, books)
 
     seen.of("redis", of_server)
+    if "redis" not in seen.away:
+        # A server that cannot write refuses even PING: what was found until then says why.
+        seen.of("redis", of_health)
     if isinstance(store, Store):
         opened = store
         if "redis" not in seen.away:
