@@ -11,9 +11,9 @@ from queue_core.channels import RELEASED_CONSUMER
 from queue_core.client import Health
 from queue_core.group_health import GroupConsumer
 from queue_core.look import Away, ChannelLook, Look
+from queue_core.looks import Looks
 from queue_core.outcomes import Reason
 from queue_core.recent_letters import ReasonCount, RecentLetters
-from queue_core.looks import Looks
 from tests.conftest import NOTHING
 from tutormax_pipeline.cli.monitor.screen import screen
 from tutormax_pipeline.cli.monitor.sparkline import sparkline

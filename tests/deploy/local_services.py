@@ -37,7 +37,7 @@ from tests.deploy.dockerfile_steps import ROOT, Image
 from tests.postgres import binaries
 
 #: Ports that the containers listen on.
-_PORTS = {"redis": "6379", "postgres": "5432", "code": "4000", "webserver": "3000"}
+_PORTS = {"redis": "6379", "postgres": "5432", "code": "4000", "webserver": "3000", "metrics": "9464"}
 _HOST = re.compile(rf"(?<=@)({'|'.join(_PORTS)})(?=:)")
 START_SECONDS = 110
 #: A health check is a process, and takes a while itself.

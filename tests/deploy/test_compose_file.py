@@ -39,7 +39,7 @@ def test_no_service_has_docker_itself(file: Path) -> None:
 
 def test_every_published_port_is_on_loopback() -> None:
     published = [port for one in services().values() for port in one.get("ports", [])]
-    assert len(published) == 4
+    assert len(published) == 5
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -51,6 +51,7 @@ def test_the_ports_are_the_known_ones_when_nothing_else_is_said(secrets: dict[st
         "redis-commander": "127.0.0.1:8081:8081",
         "postgres": "127.0.0.1:5432:5432",
         "webserver": "127.0.0.1:3000:3000",
+        "metrics": "127.0.0.1:9464:9464",
     }
 
 
@@ -83,6 +84,7 @@ def test_a_service_knows_only_the_secrets_that_it_needs(secrets: dict[str, str])
     assert known("redis") == {redis}
     assert known("redis-commander") == {redis, "REDIS_COMMANDER_PASSWORD"}
     assert known("migrate") == {tables}
+    assert known("metrics") == {redis, tables}
     assert known("code") == known("worker") == {dagster, redis, tables}
     assert known("webserver") == known("daemon") == {dagster, redis}
 

@@ -38,10 +38,11 @@ def services(
         assert running.processes.pop("migrate").wait(60) == 0
         running.start("code")
         running.start("worker")
+        running.start("metrics")
         running.wait_for_health("code")
         running.start("webserver")
         running.start("daemon")
-        running.wait_for_health("webserver", "daemon", "worker")
+        running.wait_for_health("webserver", "daemon", "metrics", "worker")
         yield running
 
 

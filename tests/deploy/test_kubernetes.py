@@ -131,7 +131,7 @@ def test_a_service_leads_to_a_pod_that_has_its_port(overlay: str) -> None:
 def test_the_processes_are_those_of_compose() -> None:
     composed = raw()["services"]
     ours = containers("workers")
-    for name in ("migrate", "code", "webserver", "daemon", "worker"):
+    for name in ("migrate", "code", "webserver", "daemon", "metrics", "worker"):
         assert ours[name]["args"] == ["python", "with_secrets.py", *composed[name]["command"]], name
     assert ours["postgres"]["image"] == composed["postgres"]["image"]
     assert ours["redis"]["image"] == composed["redis"]["image"]
@@ -142,7 +142,7 @@ def test_the_processes_are_those_of_compose() -> None:
 def test_the_processes_of_the_stack_are_those_of_compose() -> None:
     composed = raw()["services"]
     stacked = raw(ROOT / "deploy" / "swarm" / "stack.yaml")["services"]
-    for name in ("migrate", "code", "webserver", "daemon", "worker"):
+    for name in ("migrate", "code", "webserver", "daemon", "metrics", "worker"):
         assert stacked[name]["command"] == ["python", "with_secrets.py", *composed[name]["command"]], name
     assert stacked["redis"]["image"] == composed["redis"]["image"]
     assert stacked["postgres"]["image"] == composed["postgres"]["image"]

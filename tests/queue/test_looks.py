@@ -10,9 +10,9 @@ import pytest
 from queue_core import QueueChannels
 from queue_core.client import Health
 from queue_core.look import Away, ChannelLook, Look
+from queue_core.looks import HISTORY_LOOKS, Looks
 from queue_core.rates import UNKNOWN, Rates, rates
 from queue_core.recent_letters import RecentLetters
-from queue_core.looks import HISTORY_LOOKS, Looks
 from tests.conftest import NOTHING
 
 START = datetime(2026, 11, 7, 21, tzinfo=UTC)
