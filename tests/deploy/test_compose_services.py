@@ -89,6 +89,38 @@ def test_what_a_producer_publishes_is_drained_into_postgresql_and_the_books_bala
     assert [one for one in found["findings"] if one["severity"] == "error"] == []
 
 
+def test_each_role_opens_its_own_database_and_no_other(
+    services: LocalServices, secrets: dict[str, str]
+) -> None:
+    passwords = {"dagster": "DAGSTER_POSTGRES_PASSWORD", "tutormax": "TUTORMAX_POSTGRES_PASSWORD"}
+    for role, name in passwords.items():
+        for database in (*passwords, "postgres"):
+            address = {"host": "127.0.0.1", "port": services.ports["postgres"], "dbname": database}
+            if role == database:
+                psycopg.connect(**address, user=role, password=secrets[name]).close()
+                with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                    psycopg.connect(**address, user=role, password="wrong")
+            else:
+                with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                    psycopg.connect(**address, user=role, password=secrets[name])
+
+
+def test_a_dump_of_the_tables_is_restored_over_them(services: LocalServices) -> None:
+    def in_container(command: str) -> str:
+        where = f"PGHOST={services.folder} PGPORT={services.ports['postgres']}"
+        done = services.run("postgres", "/bin/sh", "-ec", f"export {where}\n{command}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    count = "psql --username postgres --dbname tutormax --tuples-only --command 'SELECT count(*) FROM tutors'"
+    before = in_container(count)
+    dump = f"{services.folder}/tutormax.dump"
+    in_container(f"pg_dump --username postgres --format custom tutormax > {dump}")
+    in_container("psql --username postgres --dbname tutormax --command 'DELETE FROM tutors'")
+    in_container(f"pg_restore --username postgres --dbname tutormax --clean --if-exists < {dump}")
+    assert in_container(count) == before != "0"
+
+
 def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and_end(
     services: LocalServices, client: RedisClient
 ) -> None:
