@@ -142,7 +142,7 @@ def test_no_health_check_succeeds_without_its_service(services: LocalServices) -
     for name in ("webserver", "redis", "postgres"):
         assert services.check(name).returncode == 0
         services.stop(name)
-    # The worker's asks the broker, which is gone now. The daemon's asks PostgreSQL, again and again for 14 s: it
-    # fails too, and is left out for its time.
+    # The worker's asks the broker, which is gone now. The daemon's asks PostgreSQL, again and again for 14 s:
+    # it fails too, and is left out for its time.
     for name in ("webserver", "redis", "postgres", "code", "worker"):
         assert services.check(name).returncode != 0, name
