@@ -7,7 +7,8 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test chaos model lint format lock api bench day vectors two-hosts launchers screenshots clean
+.PHONY: help setup up up-compose image-steps test chaos model lint format lock api bench day vectors two-hosts
+.PHONY: launchers screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +32,13 @@ setup: .venv/.installed ## install everything into .venv (redone only when requi
 
 up: setup ## start the pipeline: tutormax up
 	@$(BIN)/tutormax up $(ARGS)
+
+up-compose: ## start the pipeline in containers, with Docker Compose; secrets come from .env
+	@$(PYTHON) deploy/check_env.py
+	docker compose up --build --detach --wait $(ARGS)
+
+image-steps: setup ## run the Dockerfile's steps in a folder, without Docker, with packages from the index
+	$(BIN)/python -m tests.deploy.dockerfile_steps
 
 # A file's tests stay in one process, because they share its servers; in the order of tests/conftest.py.
 test: setup ## run the tests

@@ -1,0 +1,49 @@
+"""Starts a command with its secrets from files in the environment, and becomes that command.
+
+python with_secrets.py dagster-daemon run ...
+
+Swarm and Kubernetes can give a container its secrets as files of /run/secrets, where no listing of processes
+or containers shows them. Each file ``x_password`` becomes the variable ``X_PASSWORD``, unless that is set;
+the two addresses that hold a password are made from those.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Address -> the password that it holds, and the address around it.
+_ADDRESSES = {
+    "TUTORMAX_STORE_URL": (
+        "TUTORMAX_POSTGRES_PASSWORD",
+        "postgresql://tutormax:{password}@{host}:5432/tutormax",
+        "DAGSTER_POSTGRES_HOST",
+        "postgres",
+    ),
+    "TUTORMAX_CELERY_BROKER_URL": (
+        "REDIS_PASSWORD",
+        "redis://:{password}@{host}:6379/1",
+        "REDIS_HOST",
+        "redis",
+    ),
+}
+
+
+def with_secrets(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the secrets of a folder; what is given wins."""
+    files = sorted(folder.glob("*_password")) if folder.is_dir() else []
+    known = {file.name.upper(): file.read_text().strip() for file in files}
+    environment = {**known, **given}
+    for name, (secret, address, host, usual) in _ADDRESSES.items():
+        if secret in known and name not in environment:
+            environment[name] = address.format(password=known[secret], host=environment.get(host, usual))
+    return environment
+
+
+if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("Give the command to start: python with_secrets.py COMMAND ...")
+    folder = Path(os.environ.get("SECRETS_FOLDER", "/run/secrets"))
+    os.execvpe(sys.argv[1], sys.argv[1:], with_secrets(folder, os.environ))  # noqa: S606 - what it is for

@@ -1,0 +1,66 @@
+"""deploy/with_secrets.py: secrets from files, for a command that reads its environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.with_secrets import with_secrets
+from tests.deploy.compose_file import ROOT
+
+SCRIPT = ROOT / "deploy" / "with_secrets.py"
+
+
+def secrets(folder: Path, **content: str) -> Path:
+    for name, value in content.items():
+        (folder / name).write_text(value)
+    return folder
+
+
+def test_each_file_becomes_a_variable_and_the_addresses_are_made_of_them(tmp_path: Path) -> None:
+    folder = secrets(tmp_path, redis_password="r\n", tutormax_postgres_password="t\n", other="x")
+    given = {"DAGSTER_POSTGRES_HOST": "db.example", "REDIS_HOST": "queue"}
+    assert with_secrets(folder, given) == {
+        **given,
+        "REDIS_PASSWORD": "r",
+        "TUTORMAX_POSTGRES_PASSWORD": "t",
+        "TUTORMAX_STORE_URL": "postgresql://tutormax:t@db.example:5432/tutormax",
+        "TUTORMAX_CELERY_BROKER_URL": "redis://:r@queue:6379/1",
+    }
+
+
+def test_what_is_set_already_wins(tmp_path: Path) -> None:
+    folder = secrets(tmp_path, redis_password="r", tutormax_postgres_password="t")
+    given = {"REDIS_PASSWORD": "own", "TUTORMAX_STORE_URL": "sqlite:///x.db"}
+    found = with_secrets(folder, given)
+    assert {name: found[name] for name in given} == given
+
+
+def test_a_service_without_a_secret_gets_no_address_with_one(tmp_path: Path) -> None:
+    folder = secrets(tmp_path, dagster_postgres_password="d")
+    assert with_secrets(folder, {}) == {"DAGSTER_POSTGRES_PASSWORD": "d"}
+    assert with_secrets(tmp_path / "none", {}) == {}
+
+
+def test_the_command_takes_its_place_and_its_exit_code_comes_through(tmp_path: Path) -> None:
+    folder = secrets(tmp_path, redis_password="r")
+    program = "import os, sys; print(os.getpid(), os.environ['REDIS_PASSWORD']); sys.exit(7)"
+    with subprocess.Popen(
+        [sys.executable, str(SCRIPT), sys.executable, "-c", program],
+        env={**os.environ, "SECRETS_FOLDER": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        output, _ = process.communicate(timeout=30)
+    assert output.split() == [str(process.pid), "r"]
+    assert process.returncode == 7
+
+
+def test_without_a_command_it_says_how_it_is_used() -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Give the command to start: python with_secrets.py COMMAND ...\n",
+    )
