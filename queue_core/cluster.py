@@ -11,6 +11,9 @@ from redis.crc import key_slot
 from queue_core.address import Address
 from queue_core.primary import Directory
 
+#: What stands for the name of a server that does not know it.
+_NAMELESS = ("", "?")
+
 
 class ClusterNodes(Directory):
     """The servers of a Cluster, as far as they are known.
@@ -34,7 +37,7 @@ class ClusterNodes(Directory):
 
         Raises:
             redis.ConnectionError: none of them answers, or none knows.
-            redis.AuthenticationError: one refused us.
+            redis.AuthenticationError, redis.exceptions.NoPermissionError: one refused us.
         """
         problems, told = [], False
         asked: set[Address] = set()
@@ -43,7 +46,7 @@ class ClusterNodes(Directory):
             try:
                 with self._client(node) as client:
                     slots: Any = client.execute_command("CLUSTER SLOTS")
-            except redis.AuthenticationError:
+            except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
                 raise
             except redis.RedisError as error:
                 problems.append(f"{node}: {error}")
@@ -86,11 +89,11 @@ class ClusterNodes(Directory):
         return owner
 
     def _ask_last(self, node: Address) -> None:
-        self._nodes.remove(node)
-        self._nodes.append(node)
+        # A new list each time: other threads look servers up too.
+        self._nodes = [*(one for one in self._nodes if one != node), node]
 
 
 def _address(server: Sequence[Any], asked: Address) -> Address:
     # One that does not know under which name it is reached is reached as the one that was asked.
     host = (server[0] or b"").decode()
-    return Address(host or asked.host, int(server[1]))
+    return Address(asked.host if host in _NAMELESS else host, int(server[1]))

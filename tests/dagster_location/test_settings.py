@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from queue_core import RedisSettings
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import ConfigurationError
 from tutormax_pipeline.settings import PipelineSettings, brings_own_redis, redis_settings
@@ -114,6 +115,19 @@ def test_a_named_redis_wins_over_the_embedded_one_of_the_home(
     ended = redis_settings(pipeline)
     assert not brings_own_redis(ended)
     assert (ended.host, ended.port) == ("localhost", 6379)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("REDIS_SENTINELS", "sentinel:26379"), ("REDIS_CLUSTER", "true")],
+)
+def test_sentinels_and_a_cluster_are_a_redis_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("REDIS_CLUSTER", "false")
+    assert not brings_own_redis(RedisSettings.load())
+    monkeypatch.setenv(variable, value)
+    assert brings_own_redis(RedisSettings.load())
 
 
 def test_other_settings_of_redis_hold_for_the_embedded_one_too(

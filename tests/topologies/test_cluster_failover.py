@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.crc import key_slot
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.embedded import EmbeddedServer
@@ -14,6 +15,24 @@ from tests.topologies.processes import SECONDS
 
 TUTORS = QueueChannels.TUTORS
 TUTOR = {"tutor_id": "T1", "name": "x"}
+
+
+def test_while_keys_are_on_their_way_nothing_is_taken_and_nothing_is_lost(cluster: Cluster) -> None:
+    slot = key_slot(cluster.tag.encode())
+    source, target = cluster.first, cluster.second
+    names = {one.port: one.ask("CLUSTER", "MYID") for one in (source, target)}
+    with RedisClient(cluster.settings(retry_on_timeout=False)) as client:
+        publisher = MessagePublisher(client)
+        assert target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source.port])
+        assert source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target.port])
+        try:
+            with pytest.raises(QueueUnavailableError):
+                publisher.publish(TUTORS, TUTOR)
+        finally:
+            for member in (source, target):
+                assert member.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+        publisher.publish(TUTORS, TUTOR)
+        assert publisher.get_stream_length(TUTORS) == 1
 
 
 def test_keys_change_hands_and_everybody_follows(cluster: Cluster) -> None:

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.serialization import (
 from queue_core import RedisClient, RedisSettings
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import ConfigurationError
-from tests.conftest import server_binary
+from tests.conftest import server_binary, wait_until
 from tests.topologies.certificates import Certificates, Pair
-from tests.topologies.processes import Processes
+from tests.topologies.processes import SECONDS, Processes, free_port
 from tests.topologies.tls import TLSServer
 from tutormax_pipeline.cli import main
 
@@ -129,6 +129,30 @@ def test_a_client_that_is_not_trusted(
 def test_a_server_that_speaks_no_tls(valkey: EmbeddedServer, complaint: Complaint) -> None:
     line = complaint(REDIS_PORT=valkey.port, REDIS_SOCKET_TIMEOUT=0.5)
     assert "If it speaks no TLS there, set REDIS_SSL=false" in line
+
+
+def test_sentinels_speak_tls_too(
+    tls_server: TLSServer, certificates: Certificates, complaint: Complaint, tmp_path: Path
+) -> None:
+    monitored = f"sentinel monitor mymaster 127.0.0.1 {tls_server.process.port} 1"
+    with Processes(server_binary("redis")) as processes:
+        lines = [*tls_server.lines, monitored]
+        sentinel = processes.start(tmp_path / "sentinel", lines, sentinel=True, tls=True)
+        address = {"REDIS_SENTINELS": sentinel.address, "REDIS_HOST": "", "REDIS_PORT": ""}
+        assert complaint(**address) == ""
+        line = complaint(**address, REDIS_SSL_CA_CERTS=certificates.other_ca)
+        assert "CERTIFICATE_VERIFY_FAILED" in line
+        assert "check REDIS_SSL_CA_CERTS" in line
+
+
+def test_a_cluster_speaks_tls_too(certificates: Certificates, complaint: Complaint, tmp_path: Path) -> None:
+    more = ["cluster-enabled yes", f"cluster-port {free_port()}"]
+    with Processes(server_binary("redis")) as processes:
+        server = TLSServer(processes, tmp_path, certificates, more=more)
+        with RedisClient(server.settings()) as plain:
+            plain.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        address = {"REDIS_PORT": server.process.port, "REDIS_CLUSTER": "true"}
+        wait_until(lambda: complaint(**address) == "", SECONDS, "the Cluster")
 
 
 def test_files_that_cannot_be_used_stop_at_start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ class TLSServer:
         certificates: those to choose from.
         pair: its own; the good one when not given.
         mutual: whether it wants a certificate of its clients too.
+        more: lines of its configuration.
     """
 
     def __init__(
@@ -29,21 +31,21 @@ class TLSServer:
         *,
         pair: Pair | None = None,
         mutual: bool = True,
+        more: Iterable[str] = (),
     ) -> None:
         own = pair or certificates.server
         self._certificates = certificates
-        self.process = processes.start(
-            folder / "server",
-            [
-                f"tls-cert-file {own.certfile}",
-                f"tls-key-file {own.keyfile}",
-                f"tls-ca-cert-file {certificates.ca}",
-                f"tls-auth-clients {'yes' if mutual else 'no'}",
-                "appendonly yes",
-                'save ""',
-            ],
-            tls=True,
-        )
+        #: Of its configuration; a Sentinel's needs the same.
+        self.lines = [
+            f"tls-cert-file {own.certfile}",
+            f"tls-key-file {own.keyfile}",
+            f"tls-ca-cert-file {certificates.ca}",
+            f"tls-auth-clients {'yes' if mutual else 'no'}",
+            "tls-replication yes",
+            "tls-cluster yes",
+        ]
+        lines = [*self.lines, "appendonly yes", 'save ""', *more]
+        self.process = processes.start(folder / "server", lines, tls=True)
 
     def settings(self, **values: object) -> RedisSettings:
         """Settings with all that is needed, and a key prefix of their own."""
