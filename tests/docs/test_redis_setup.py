@@ -61,7 +61,7 @@ def test_every_variable_is_there_with_its_default() -> None:
     defaults = {}
     for name, value in RedisSettings.load():
         defaults[f"REDIS_{name}".upper()] = (
-            "" if value in (None, ()) else str(value).lower() if isinstance(value, bool) else str(value)
+            "" if value in (None, ()) else str(value).lower().removesuffix(".0")
         )
     assert shown == defaults
 

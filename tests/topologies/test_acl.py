@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -66,7 +67,8 @@ class Guarded:
 
 def _block(start: str) -> str:
     """The commands, or lines of configuration, of the guide that begin so."""
-    return next(block for block in GUIDE.read_text().split("```\n") if block.startswith(start))
+    blocks = re.split(r"^```\w*\n", GUIDE.read_text(), flags=re.MULTILINE)
+    return next(block for block in blocks if block.startswith(start))
 
 
 @pytest.fixture(scope="module", params=SERVER_KINDS)
