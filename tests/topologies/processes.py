@@ -30,6 +30,7 @@ class ServerProcess:
         folder: is made for it.
         lines: of its configuration, beside address and port.
         sentinel: whether it runs as a Sentinel.
+        port: TCP port; a free one when not given.
         tls: whether it speaks TLS, and nothing else.
     """
 
@@ -40,10 +41,11 @@ class ServerProcess:
         lines: Iterable[str] = (),
         *,
         sentinel: bool = False,
+        port: int | None = None,
         tls: bool = False,
     ) -> None:
         folder.mkdir(parents=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self._folder = folder
         ports = [f"tls-port {self.port}", "port 0"] if tls else [f"port {self.port}"]
         (folder / "server.conf").write_text(

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from queue_core import RedisSettings
 from tests.conftest import wait_until
-from tests.topologies.processes import SECONDS, Processes, ServerProcess
+from tests.topologies.processes import SECONDS, Processes, ServerProcess, free_port
 
 _DOWN_MS = 500
 
@@ -25,18 +25,15 @@ class SentinelGroup:
         self.servers.append(processes.start(folder / "server-1", replica))
         # A Sentinel that sees no replica at its first look looks again only after ten seconds.
         wait_until(lambda: first.ask("ROLE")[2], SECONDS, "the replica to follow")
+        ports = [free_port() for _ in range(3)]
         self.sentinels = [
             processes.start(
                 folder / f"sentinel-{n}",
-                [
-                    f"sentinel monitor mymaster 127.0.0.1 {first.port} 2",
-                    f"sentinel down-after-milliseconds mymaster {_DOWN_MS}",
-                    "sentinel failover-timeout mymaster 3000",
-                    "sentinel parallel-syncs mymaster 1",
-                ],
+                _configuration(first.port, self.servers[1].port, ports, n),
                 sentinel=True,
+                port=port,
             )
-            for n in range(3)
+            for n, port in enumerate(ports)
         ]
         wait_until(self._is_ready, SECONDS, "the Sentinels to know each other and the replica")
 
@@ -85,6 +82,23 @@ class SentinelGroup:
                 return False
         link = self.replica.ask("INFO", "replication")
         return bool(link) and link["master_link_status"] == "up"
+
+
+def _configuration(primary: int, replica: int, ports: list[int], number: int) -> list[str]:
+    """A Sentinel that knows the others from the start: by themselves they find each other within seconds."""
+    return [
+        f"sentinel myid {number + 1:040x}",
+        f"sentinel monitor mymaster 127.0.0.1 {primary} 2",
+        f"sentinel down-after-milliseconds mymaster {_DOWN_MS}",
+        "sentinel failover-timeout mymaster 3000",
+        "sentinel parallel-syncs mymaster 1",
+        f"sentinel known-replica mymaster 127.0.0.1 {replica}",
+        *(
+            f"sentinel known-sentinel mymaster 127.0.0.1 {port} {other + 1:040x}"
+            for other, port in enumerate(ports)
+            if other != number
+        ),
+    ]
 
 
 def is_primary(server: ServerProcess) -> bool:
