@@ -15,7 +15,7 @@ from tests.split.pipeline import SOON_SECONDS, Pipeline
 MANY = 2_000
 LINGERS = {"sessions": {"config": {"linger_seconds": 120, "batch_size": 10}}}
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
