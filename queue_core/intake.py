@@ -172,6 +172,8 @@ class Intake:
         longest = min(_WAIT_SECONDS, self._consumer.client.settings.socket_timeout / 2 - _LATE_SECONDS)
         wait_seconds = min(longest, *(at - now for at in self._next_look.values()))
         if wait_seconds <= 0:
+            # Without a read that blocks one is needed, or a slow server would leave no time for any.
+            self._nothing_waits = False
             return
         by_stream = {self._consumer.client.keys.stream(channel): channel for channel in self._turns}
         reply = self._read_any(list(by_stream), max(1, int(wait_seconds * 1000)))
