@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar, overload
 
-from queue_core.channels import CONSUMER_GROUP, Channel, QueueChannels
+from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient, get_redis_client
 from queue_core.consumer import MessageConsumer
 from queue_core.errors import AccessDeniedError, ConfigurationError, QueueError, QueueUnavailableError
@@ -71,7 +71,6 @@ class QueueWorker:
         grace_seconds: how long a handler may go on after a stop; then it is interrupted and its message
             given back; ``REDIS_WORKER_GRACE_SECONDS``.
         name: the consumer's name in the group; unique when not given.
-        group: the consumer group.
 
     Raises:
         ConfigurationError: no channel, an unknown one, or a setting out of its range.
@@ -87,7 +86,6 @@ class QueueWorker:
         time_limit_seconds: float | None = None,
         grace_seconds: float | None = None,
         name: str | None = None,
-        group: str = CONSUMER_GROUP,
     ) -> None:
         given = [channels] if isinstance(channels, (Channel, str)) else channels
         self.channels = tuple(dict.fromkeys(QueueChannels.find(one) for one in given))
@@ -99,7 +97,7 @@ class QueueWorker:
         poll_ms = _checked("poll_interval_ms", poll_interval_ms, settings.worker_poll_interval_ms, 1)
         limit = _checked("time_limit_seconds", time_limit_seconds, settings.worker_time_limit_seconds, 0)
         self._grace_seconds = _checked("grace_seconds", grace_seconds, settings.worker_grace_seconds, 0)
-        self._consumer = MessageConsumer(self.client, name, group=group)
+        self._consumer = MessageConsumer(self.client, name)
         self._handlers: dict[Channel, RegisteredHandler] = {}
         self._stop, self._interruption = Stop(), Interruption()
         self._lease, self._recorder = Lease(self._consumer), Recorder(self.channels)

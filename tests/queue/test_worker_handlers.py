@@ -157,6 +157,11 @@ def test_a_bad_option_is_refused_by_name(client: RedisClient, given: dict[str, o
     assert str(caught.value).startswith(next(iter(given))[:5]) or "channel" in str(caught.value)
 
 
+def test_a_worker_has_the_default_group_as_retries_and_dead_letters_do(client: RedisClient) -> None:
+    with pytest.raises(TypeError, match="group"):
+        QueueWorker(TUTORS, client=client, group="audit")
+
+
 @pytest.mark.parametrize("answer", [[True], [True, 1], [True, True, True], "yes", 1, {}])
 def test_a_batch_handlers_answer_is_one_bool_or_one_for_each(answer: object) -> None:
     handler = RegisteredHandler(lambda data: answer, batch=True)
