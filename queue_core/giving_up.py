@@ -13,6 +13,11 @@ from queue_core.worker_statistics import Count, Recorder
 
 _log = logging.getLogger(__name__)
 
+_NEXT = {
+    Why.TIME_LIMIT: "This worker goes on when it ends.",
+    Why.STOP: "The process ends without it; where it does not, kill it.",
+}
+
 
 def too_long(seconds: float) -> str:
     """The words for an attempt that went past its time limit."""
@@ -50,8 +55,8 @@ class GivingUp:
             self._lease.drop(one, entry_ids)
         _log.error(
             "The handler of %s does not end (%s) with entry %s: what is in hand is given up, and its "
-            "result will not count. This worker goes on when it ends.",
-            *(channel, why.value, call.entry_ids[0]),
+            "result will not count. %s",
+            *(channel, why.value, call.entry_ids[0], _NEXT[why]),
         )
 
     def _fail(self, channel: Channel, entry_id: str, error: str) -> None:

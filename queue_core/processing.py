@@ -154,10 +154,7 @@ class Processing:
                 answers: list[bool] | _CallFailed = self._interruption.run(
                     lambda: handler(messages), call=call
                 )
-        except HandlerInterruption as ending:
-            self.being_handled = {}
-            if ending.why is Why.STOP:
-                raise
+        except HandlerInterruption:
             answers = _CallFailed(too_long(limit_seconds))
         except HandlerAnswerError as error:
             answers = _CallFailed(str(error))
@@ -168,6 +165,13 @@ class Processing:
             answers = _CallFailed(describe(error, within=_OUR_FRAMES))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's and not its neighbours'
             answers = _CallFailed(describe(error, within=_OUR_FRAMES))
+        # Whatever a handler made of its interruption, with nothing done that is what ended it.
+        interrupted = self._interruption.delivered
+        if interrupted is not None and not (isinstance(answers, list) and any(answers)):
+            if interrupted is Why.STOP:
+                self.being_handled = {}
+                raise HandlerInterruption(Why.STOP)
+            answers = _CallFailed(too_long(limit_seconds))
         self.being_handled = {}
         self._recorder.called(channel, time.monotonic() - started)
         return answers

@@ -17,6 +17,8 @@ ledger here as the Dagster drain has one. A handler whose effect must happen onc
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +61,9 @@ class QueueWorker:
     is interrupted and counts as a failed attempt. Python can interrupt only what runs in the main thread, and
     not a long call of a C extension: elsewhere the message is given up over the handler's head, so that
     another worker may try it while this one is stuck until the handler ends.
+
+    A handler may start processes: in one that is forked, signals do what they usually do. A handler may set
+    SIGALRM for itself; the worker interrupts by SIGURG.
 
     Args:
         channels: one or more, as channels, names or keys.
@@ -202,8 +207,9 @@ class QueueWorker:
         """Work until :meth:`stop`, SIGINT or SIGTERM; signals only where this is the main thread.
 
         Then the message in hand is finished, the rest is given back and the consumer leaves the group. A
-        second signal, or the end of the grace time, interrupts the handler and gives back its message too.
-        While Redis is away nothing is counted, and this waits for as long as it takes.
+        second signal, or the end of the grace time, interrupts the handler and gives back its message too,
+        whatever the handler makes of that. Where it does not end a second later, the signal does what it
+        usually does: SIGTERM ends the process. Only a long call of a C extension outlasts that. While Redis is away nothing is counted, and this waits for as long as it takes.
 
         Raises:
             ConfigurationError: a channel has no handler, or this worker runs already.
@@ -225,7 +231,9 @@ class QueueWorker:
     def run_once(self) -> int:
         """Work on what waits, is due or was left, and no longer; never waits. For cron, and for tests.
 
-        Reads as many new messages of each channel as waited when it began, at most.
+        Reads as many new messages of each channel as waited when it began, at most. SIGINT and SIGTERM end it
+        as they end :meth:`run`; then they do what they usually do, so that whoever calls this again and
+        again ends too.
 
         Returns:
             Messages processed: handled and acknowledged. The others are in :meth:`statistics`.
@@ -235,7 +243,7 @@ class QueueWorker:
             QueueUnavailableError: Redis is away. What was in hand is taken up again when it is stale.
         """
         before = self.statistics().total.processed
-        with self._working():
+        with self._working(then_raise_signal=True):
             try:
                 self._start_over()
                 self._intake.limit_to_what_is_there()
@@ -266,27 +274,37 @@ class QueueWorker:
         self._handlers[found] = RegisteredHandler(handler, batch=batch)
 
     @contextmanager
-    def _working(self) -> Iterator[None]:
+    def _working(self, *, then_raise_signal: bool = False) -> Iterator[None]:
         missing = [channel.name for channel in self.channels if channel not in self._handlers]
         if missing:
             raise ConfigurationError(f"Register a handler for {', '.join(missing)}, or leave it out.")
         if not self._at_work.acquire(blocking=False):
             raise ConfigurationError("This worker runs already; make another one for another thread.")
+        process = os.getpid()
+
+        def end() -> None:
+            # What a process that a handler forked leaves by: nothing of its parent's is its own.
+            if os.getpid() == process:
+                self._end()
+
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._interruption.possible())
                 stack.enter_context(
                     stop_on_signals(self._stop, again=lambda: self._interruption.now(Why.STOP))
                 )
-                stack.callback(self._end)
+                stack.callback(end)
                 stack.enter_context(self._watch.running())
                 try:
                     yield
                 except HandlerInterruption:
                     _log.warning("A handler was interrupted; its message is given back.")
         finally:
-            self._stop.requested = False
+            number = self._stop.number
+            self._stop.over()
             self._at_work.release()
+            if then_raise_signal and number is not None:
+                signal.raise_signal(number)
 
     def _rounds(self, reconnecting: Reconnecting) -> None:
         self._start_over()
@@ -318,21 +336,30 @@ class QueueWorker:
 
     def _end(self) -> None:
         """Leave with empty hands; what is handled and not acknowledged yet is worth waiting for."""
-        deadline = time.monotonic() + (self._grace_seconds if self._reports else 0)
+        began = self._stop.requested_at if self._stop() else time.monotonic()
+        latest = began + self._grace_seconds
+        deadline = latest if self._reports else began
         reconnecting = Reconnecting()
-        while True:
+        trouble: QueueError | None = None
+        # Where Redis did not answer just now, another try may last as long as its time for an answer.
+        while not (self._start_over_first and time.monotonic() >= (deadline if trouble else latest)):
             try:
                 self._start_over()
                 self._give_back()
                 for channel in self.channels:
                     self._consumer.leave(channel)
-            except QueueError as trouble:
-                self._start_over_first = True
-                if isinstance(trouble, QueueUnavailableError) and time.monotonic() < deadline:
-                    reconnecting.pause(trouble, lambda: time.monotonic() >= deadline)
-                    continue
-                _log.warning("Nothing could be given back, it is taken over when it is stale: %s", trouble)
-            return
+            except QueueUnavailableError as away:
+                self._start_over_first, trouble = True, away
+                reconnecting.pause(away, lambda: time.monotonic() >= deadline)
+            except QueueError as refused:
+                self._start_over_first, trouble = True, refused
+                break
+            else:
+                return
+        _log.warning(
+            "Nothing could be given back, it is taken over when it is stale: %s",
+            trouble or "Redis did not answer",
+        )
 
 
 def _checked(name: str, given: float | None, default: float, least: float) -> float:
