@@ -66,6 +66,7 @@ class Intake:
         self._left: dict[Channel, deque[LeftEntry]] = {channel: deque() for channel in channels}
         self._next_look = dict.fromkeys(channels, 0.0)
         self._news_first = dict.fromkeys(channels, False)
+        self._paused_until = dict.fromkeys(channels, 0.0)
         self._arrived: dict[Channel, list[Entry]] = {}
         self._room: dict[Channel, int] | None = None
         self._nothing_waits = False
@@ -102,6 +103,11 @@ class Intake:
     def unlimited(self) -> None:
         """Take whatever comes."""
         self._room = None
+        self._paused_until = dict.fromkeys(self._paused_until, 0.0)
+
+    def pause(self, channel: Channel, seconds: float) -> None:
+        """Take nothing of a channel for so long; the others go on."""
+        self._paused_until[channel] = time.monotonic() + seconds
 
     def postponed(self, channel: Channel, seconds: float) -> None:
         """Note that a message is to be tried again in so many seconds."""
@@ -117,6 +123,8 @@ class Intake:
         return unbegun
 
     def _of(self, channel: Channel) -> list[Entry]:
+        if time.monotonic() < self._paused_until[channel]:
+            return []
         if entries := self._arrived.pop(channel, None):
             return entries
         if entries := self._look(channel):
@@ -170,12 +178,17 @@ class Intake:
     def _wait(self) -> None:
         now = time.monotonic()
         longest = min(_WAIT_SECONDS, self._consumer.client.settings.socket_timeout / 2 - _LATE_SECONDS)
-        wait_seconds = min(longest, *(at - now for at in self._next_look.values()))
+        awake = [channel for channel in self._turns if self._paused_until[channel] <= now]
+        due = (max(self._next_look[channel], self._paused_until[channel]) for channel in self._turns)
+        wait_seconds = min(longest, *(at - now for at in due))
         if wait_seconds <= 0:
             # Without a read that blocks one is needed, or a slow server would leave no time for any.
             self._nothing_waits = False
             return
-        by_stream = {self._consumer.client.keys.stream(channel): channel for channel in self._turns}
+        if not awake:
+            time.sleep(wait_seconds)
+            return
+        by_stream = {self._consumer.client.keys.stream(channel): channel for channel in awake}
         reply = self._read_any(list(by_stream), max(1, int(wait_seconds * 1000)))
         for stream, rows in reply.items():
             name = stream.decode() if isinstance(stream, bytes) else stream

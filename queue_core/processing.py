@@ -12,7 +12,6 @@ from queue_core.admission import Admission
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Delivery, Entry
-from queue_core.errors import QueueUnavailableError
 from queue_core.fault import describe
 from queue_core.giving_up import too_long
 from queue_core.handlers import HandlerAnswerError, RegisteredHandler
@@ -21,6 +20,7 @@ from queue_core.interruption import HandlerInterruption, Interruption, Why
 from queue_core.lease import Lease
 from queue_core.letter import Letter
 from queue_core.outcomes import Rejection
+from queue_core.putting_off import NO_FAULT_OF_THE_MESSAGE, PutOffError, PuttingOff
 from queue_core.received import ReceivedMessage, received
 from queue_core.reports import Done, Failed, Reports
 from queue_core.stopping import Stop
@@ -65,12 +65,14 @@ class Processing:
         reports: Reports,
         recorder: Recorder,
         stop: Stop,
+        putting_off: PuttingOff,
         time_limit_seconds: float,
     ) -> None:
         self.being_handled: dict[Channel, list[str]] = {}
         self._consumer, self._handlers = consumer, handlers
         self._lease, self._watch, self._interruption = lease, watch, interruption
         self._reports, self._recorder, self._stop = reports, recorder, stop
+        self._putting_off = putting_off
         self._time_limit_seconds = time_limit_seconds or math.inf
         self._admissions: dict[Channel, Admission] = {}
 
@@ -79,6 +81,7 @@ class Processing:
 
         Raises:
             QueueUnavailableError: Redis is away; what was not reported stays in hand, or is kept.
+            PutOffError: the handler lacks what it needs; its messages stay in hand.
             HandlerInterruption: the handler was ended by a stop; its message stays in hand.
             BaseException: what a handler raised that is no ``Exception``, such as SystemExit.
         """
@@ -158,10 +161,10 @@ class Processing:
             answers = _CallFailed(too_long(limit_seconds))
         except HandlerAnswerError as error:
             answers = _CallFailed(str(error))
-        except QueueUnavailableError as error:
-            # Where it is the same Redis that is away, it is no fault of the message.
-            self.being_handled = {}
-            self._consumer.client.health_check()
+        except NO_FAULT_OF_THE_MESSAGE as error:
+            if self._interruption.delivered is None:
+                self.being_handled = {}
+                raise PutOffError(channel, error) from error
             answers = _CallFailed(describe(error, within=_OUR_FRAMES))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's and not its neighbours'
             answers = _CallFailed(describe(error, within=_OUR_FRAMES))
@@ -172,6 +175,8 @@ class Processing:
                 self.being_handled = {}
                 raise HandlerInterruption(Why.STOP)
             answers = _CallFailed(too_long(limit_seconds))
+        elif isinstance(answers, list):
+            self._putting_off.over(channel)
         self.being_handled = {}
         self._recorder.called(channel, time.monotonic() - started)
         return answers

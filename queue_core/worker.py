@@ -17,6 +17,7 @@ ledger here as the Dagster drain has one. A handler whose effect must happen onc
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -31,10 +32,11 @@ from queue_core.consumer import MessageConsumer
 from queue_core.errors import AccessDeniedError, ConfigurationError, QueueError, QueueUnavailableError
 from queue_core.giving_up import GivingUp
 from queue_core.handlers import BatchHandler, Handler, RegisteredHandler
-from queue_core.intake import Intake
+from queue_core.intake import Batch, Intake
 from queue_core.interruption import HandlerInterruption, Interruption, Why
 from queue_core.lease import Lease
 from queue_core.processing import Processing
+from queue_core.putting_off import PutOffError, PuttingOff
 from queue_core.reclaim import reclaim
 from queue_core.reconnecting import Reconnecting
 from queue_core.reports import Reports
@@ -61,6 +63,11 @@ class QueueWorker:
     is interrupted and counts as a failed attempt. Python can interrupt only what runs in the main thread, and
     not a long call of a C extension: elsewhere the message is given up over the handler's head, so that
     another worker may try it while this one is stuck until the handler ends.
+
+    A handler that lacks what it needs (its database is away) raises
+    :class:`~queue_core.errors.HandlerUnavailableError`; a QueueFullError or QueueUnavailableError of its own
+    publishing says the same. That is no fault of the message: nothing is counted, what is in hand is given
+    back, and the channel waits, each time longer, up to 5 seconds.
 
     A handler may start processes: in one that is forked, signals do what they usually do. A handler may set
     SIGALRM for itself; the worker interrupts by SIGURG.
@@ -114,6 +121,7 @@ class QueueWorker:
             batch_size=int(most),
             poll_seconds=poll_ms / 1000,
         )
+        self._putting_off = PuttingOff()
         self._reports = Reports(self._consumer, self._recorder, self._intake.postponed)
         self._watch = Watch(
             self._lease,
@@ -134,6 +142,7 @@ class QueueWorker:
             reports=self._reports,
             recorder=self._recorder,
             stop=self._stop,
+            putting_off=self._putting_off,
             time_limit_seconds=limit,
         )
         self._at_work = threading.Lock()
@@ -157,8 +166,9 @@ class QueueWorker:
             channel: one of the worker's channels.
             handler: takes the ``data`` dict, or with two parameters also the message
                 (:class:`~queue_core.received.ReceivedMessage`). It returns True where the message is done;
-                False, or an exception, has it tried again. None is done too, and is remarked once in the
-                log. Any other answer counts as a failed attempt.
+                False, or an exception, has it tried again, but for a HandlerUnavailableError, which puts the
+                channel off. None is done too, and is remarked once in the log. Any other answer counts as a
+                failed attempt.
 
         Returns:
             The handler.
@@ -209,7 +219,10 @@ class QueueWorker:
         Then the message in hand is finished, the rest is given back and the consumer leaves the group. A
         second signal, or the end of the grace time, interrupts the handler and gives back its message too,
         whatever the handler makes of that. Where it does not end a second later, the signal does what it
-        usually does: SIGTERM ends the process. Only a long call of a C extension outlasts that. While Redis is away nothing is counted, and this waits for as long as it takes.
+        usually does: SIGTERM ends the process. Only a long call of a C extension outlasts that.
+
+        While Redis is away, or a handler lacks what it needs, nothing is counted, and this waits for as long
+        as it takes.
 
         Raises:
             ConfigurationError: a channel has no handler, or this worker runs already.
@@ -241,19 +254,26 @@ class QueueWorker:
         Raises:
             ConfigurationError, AccessDeniedError: as :meth:`run`.
             QueueUnavailableError: Redis is away. What was in hand is taken up again when it is stale.
+            HandlerUnavailableError, QueueFullError, QueueUnavailableError: a handler raised it. The messages
+                of its channel were given back, those of the others were worked on.
         """
         before = self.statistics().total.processed
+        lacking: PutOffError | None = None
         with self._working(then_raise_signal=True):
             try:
                 self._start_over()
                 self._intake.limit_to_what_is_there()
                 while not self._stop() and (batch := self._intake.next(wait=False)):
-                    self._processing.work(batch)
+                    if put_off := self._work(batch):
+                        lacking = lacking or put_off
+                        self._intake.pause(put_off.channel, math.inf)
             except QueueUnavailableError:
                 self._start_over_first = True
                 raise
             finally:
                 self._intake.unlimited()
+        if lacking is not None:
+            raise lacking.trouble
         return self.statistics().total.processed - before
 
     def stop(self) -> None:
@@ -311,8 +331,16 @@ class QueueWorker:
         while not self._stop():
             batch = self._intake.next(wait=True)
             reconnecting.over()
-            if batch is not None:
-                self._processing.work(batch)
+            if batch is not None and (put_off := self._work(batch)):
+                self._intake.pause(put_off.channel, self._putting_off.again(put_off))
+
+    def _work(self, batch: Batch) -> PutOffError | None:
+        try:
+            self._processing.work(batch)
+        except PutOffError as put_off:
+            self._give_back()
+            return put_off
+        return None
 
     def _start_over(self) -> None:
         """After trouble: tell what was kept, and give back even what came with an answer that was lost."""
