@@ -29,10 +29,17 @@ _log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """Entries of one channel, to be handled next."""
+    """Entries of one channel, to be handled next.
+
+    Attributes:
+        channel: the channel.
+        entries: at least one.
+        received_at: when they were received, in seconds since 1970.
+    """
 
     channel: Channel
     entries: list[Entry]
+    received_at: float
 
 
 class Intake:
@@ -67,7 +74,7 @@ class Intake:
         self._next_look = dict.fromkeys(channels, 0.0)
         self._news_first = dict.fromkeys(channels, False)
         self._paused_until = dict.fromkeys(channels, 0.0)
-        self._arrived: dict[Channel, list[Entry]] = {}
+        self._arrived: dict[Channel, Batch] = {}
         self._room: dict[Channel, int] | None = None
         self._nothing_waits = False
 
@@ -81,9 +88,9 @@ class Intake:
         for _ in range(len(self._turns)):
             channel = self._turns[0]
             self._turns.rotate(-1)
-            if entries := self._of(channel):
+            if batch := self._of(channel):
                 self._nothing_waits = False
-                return Batch(channel, entries)
+                return batch
         # A read that blocks delivers what came in the meantime: none is needed before it.
         self._nothing_waits = wait
         if wait:
@@ -113,20 +120,28 @@ class Intake:
         """Note that a message is to be tried again in so many seconds."""
         self._next_look[channel] = min(self._next_look[channel], time.monotonic() + seconds)
 
+    def unbegun(self) -> dict[Channel, list[str]]:
+        """What was taken over and is not begun, whose delivery so is not counted; from any thread."""
+        return {channel: [entry.id for entry in list(left)] for channel, left in self._left.items()}
+
     def forget(self) -> dict[Channel, list[str]]:
         """Start over; returns what was taken over and is not begun, which somebody has to give back."""
-        unbegun = {channel: [entry.id for entry in left] for channel, left in self._left.items() if left}
+        unbegun = self.unbegun()
         for left in self._left.values():
             left.clear()
         self._arrived.clear()
         self._next_look = dict.fromkeys(self._next_look, 0.0)
         return unbegun
 
-    def _of(self, channel: Channel) -> list[Entry]:
+    def _of(self, channel: Channel) -> Batch | None:
         if time.monotonic() < self._paused_until[channel]:
-            return []
-        if entries := self._arrived.pop(channel, None):
-            return entries
+            return None
+        if arrived := self._arrived.pop(channel, None):
+            return arrived
+        entries = self._received(channel)
+        return Batch(channel, entries, time.time()) if entries else None
+
+    def _received(self, channel: Channel) -> list[Entry]:
         if entries := self._look(channel):
             return entries
         if self._left[channel] and not self._news_first[channel]:
@@ -194,7 +209,7 @@ class Intake:
             name = stream.decode() if isinstance(stream, bytes) else stream
             channel, entries = by_stream[name], entries_of(rows)
             self._lease.take(channel, [entry.id for entry in entries])
-            self._arrived[channel] = entries
+            self._arrived[channel] = Batch(channel, entries, time.time())
             self._nothing_waits = False
 
     def _read_any(self, streams: list[str], wait_ms: int) -> dict[bytes | str, Any]:

@@ -86,7 +86,7 @@ class Processing:
             BaseException: what a handler raised that is no ``Exception``, such as SystemExit.
         """
         channel = batch.channel
-        admitted = self._admit(channel, batch.entries)
+        admitted = self._admit(channel, batch.entries, batch.received_at)
         if self._handlers[channel].batch and len(admitted) > 1:
             admitted = self._handle_together(channel, admitted)
         for one in admitted:
@@ -95,12 +95,14 @@ class Processing:
             if self._lease.holds(channel, one.entry.id):
                 self._settle(channel, [one], self._call(channel, [one]))
 
-    def _admit(self, channel: Channel, entries: Sequence[Entry]) -> list[_Admitted]:
+    def _admit(
+        self, channel: Channel, entries: Sequence[Entry], received_at: float | None = None
+    ) -> list[_Admitted]:
         if channel not in self._admissions:
             self._admissions[channel] = Admission(self._consumer.client, channel)
         admit, admitted, letters = self._admissions[channel], [], []
         for entry in entries:
-            message = admit(entry)
+            message = admit(entry, received_at=received_at)
             if isinstance(message, Rejection):
                 letters.append(Letter(entry, message))
                 _log.error("Entry %s of %s is a dead letter: %s", entry.id, channel, message.reason.value)
