@@ -131,7 +131,7 @@ class QueueWorker:
             grace_seconds=self._grace_seconds,
             look_seconds=(limit or 1) / 10,
             taken_over=self._reports.taken_over,
-            give_up=GivingUp(self._consumer, self._lease, self._recorder),
+            give_up=GivingUp(self._consumer, self._lease, self._recorder, unbegun=self._intake.unbegun),
         )
         self._processing = Processing(
             self._consumer,

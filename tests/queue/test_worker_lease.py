@@ -194,6 +194,28 @@ def test_elsewhere_than_in_the_main_thread_the_message_is_given_up_over_the_hand
     assert not snapshot(client, TUTORS).pending
 
 
+def test_what_was_taken_over_and_not_begun_keeps_its_deliveries_when_it_is_given_up(
+    publisher: MessagePublisher, consumer: MessageConsumer, make: Worker
+) -> None:
+    publish(publisher, 3)
+    consumer.read(TUTORS, 3)
+    wait_until(lambda: min(one.idle_ms for one in consumer.get_pending_messages(TUTORS)) > 20)
+    go_on = threading.Event()
+    worker = make(
+        lambda data: go_on.wait(60), time_limit_seconds=0.1, worker_max_processing_time_seconds=0.02
+    )
+    with in_background(worker.run):
+        wait_until(lambda: worker.statistics().total.failed, 30)
+        wait_until(
+            lambda: {one.consumer for one in consumer.get_pending_messages(TUTORS)} == {"released"}, 30
+        )
+        seen = consumer.get_pending_messages(TUTORS)
+        worker.stop()
+        go_on.set()
+    # The first was begun, and failed; the others are as the one that died left them.
+    assert [one.deliveries for one in seen] == [2, 1, 1]
+
+
 def test_only_the_call_that_was_meant_is_interrupted_and_signals_of_others_go_where_they_did() -> None:
     interruption, rang = Interruption(), list[int]()
     before = signal.signal(SIGNAL, lambda number, _: rang.append(number))
