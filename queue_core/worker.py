@@ -42,6 +42,7 @@ from queue_core.reconnecting import Reconnecting
 from queue_core.reports import Reports
 from queue_core.stopping import Stop, stop_on_signals
 from queue_core.watch import Watch
+from queue_core.worker_options import channels_of, number, whole_number
 from queue_core.worker_statistics import Recorder, WorkerStatistics
 
 _H = TypeVar("_H", bound=Handler)
@@ -99,16 +100,13 @@ class QueueWorker:
         grace_seconds: float | None = None,
         name: str | None = None,
     ) -> None:
-        given = [channels] if isinstance(channels, (Channel, str)) else channels
-        self.channels = tuple(dict.fromkeys(QueueChannels.find(one) for one in given))
-        if not self.channels:
-            raise ConfigurationError("A worker needs at least one channel.")
+        self.channels = channels_of(channels)
         self.client = client or get_redis_client()
         settings = self.client.settings
-        most = _checked("batch_size", batch_size, settings.worker_batch_size, 1)
-        poll_ms = _checked("poll_interval_ms", poll_interval_ms, settings.worker_poll_interval_ms, 1)
-        limit = _checked("time_limit_seconds", time_limit_seconds, settings.worker_time_limit_seconds, 0)
-        self._grace_seconds = _checked("grace_seconds", grace_seconds, settings.worker_grace_seconds, 0)
+        most = whole_number("batch_size", batch_size, settings.worker_batch_size)
+        poll_ms = whole_number("poll_interval_ms", poll_interval_ms, settings.worker_poll_interval_ms)
+        limit = number("time_limit_seconds", time_limit_seconds, settings.worker_time_limit_seconds, least=0)
+        self._grace_seconds = number("grace_seconds", grace_seconds, settings.worker_grace_seconds, least=0)
         self._consumer = MessageConsumer(self.client, name)
         self._handlers: dict[Channel, RegisteredHandler] = {}
         self._stop, self._interruption = Stop(), Interruption()
@@ -118,7 +116,7 @@ class QueueWorker:
             self.channels,
             self._lease,
             self._recorder,
-            batch_size=int(most),
+            batch_size=most,
             poll_seconds=poll_ms / 1000,
         )
         self._putting_off = PuttingOff()
@@ -320,11 +318,11 @@ class QueueWorker:
                 except HandlerInterruption:
                     _log.warning("A handler was interrupted; its message is given back.")
         finally:
-            number = self._stop.number
+            asked_by = self._stop.number
             self._stop.over()
             self._at_work.release()
-            if then_raise_signal and number is not None:
-                signal.raise_signal(number)
+            if then_raise_signal and asked_by is not None:
+                signal.raise_signal(asked_by)
 
     def _rounds(self, reconnecting: Reconnecting) -> None:
         self._start_over()
@@ -388,10 +386,3 @@ class QueueWorker:
             "Nothing could be given back, it is taken over when it is stale: %s",
             trouble or "Redis did not answer",
         )
-
-
-def _checked(name: str, given: float | None, default: float, least: float) -> float:
-    value = default if given is None else given
-    if isinstance(value, bool) or not value >= least:
-        raise ConfigurationError(f"{name} must be {least} or more, got {value!r}.")
-    return value

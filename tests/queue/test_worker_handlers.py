@@ -145,6 +145,13 @@ def test_a_channel_without_a_handler_does_not_run(worker: QueueWorker) -> None:
     [
         {"channels": []},
         {"channels": ["tutor"]},
+        {"channels": None},
+        {"channels": [None]},
+        {"channels": 5},
+        {"batch_size": "10"},
+        {"batch_size": 2.7},
+        {"poll_interval_ms": 0.5},
+        {"time_limit_seconds": "1"},
         {"batch_size": 0},
         {"poll_interval_ms": 0},
         {"time_limit_seconds": -1},
