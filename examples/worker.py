@@ -30,6 +30,7 @@ from queue_core import (
     RedisSettings,
 )
 from queue_core.embedded import EmbeddedServer
+from queue_core.errors import HandlerUnavailableError
 
 log = logging.getLogger("worker")
 
@@ -49,11 +50,17 @@ def storing(database: sqlite3.Connection, channel: Channel) -> Callable[..., boo
     """A handler that stores the records of a channel."""
 
     def store(data: dict[str, object], message: ReceivedMessage) -> bool:
-        with database:  # one transaction: both rows, or neither
-            noted = database.execute("INSERT OR IGNORE INTO handled VALUES (?)", [message.id])
-            if noted.rowcount:
-                key, published = data[channel.id_field], message.published_at.isoformat(" ", "microseconds")
-                database.execute(UPSERT, [channel.name, key, published, json.dumps(data)])
+        try:
+            with database:  # one transaction: both rows, or neither
+                noted = database.execute("INSERT OR IGNORE INTO handled VALUES (?)", [message.id])
+                if noted.rowcount:
+                    key, published = (
+                        data[channel.id_field],
+                        message.published_at.isoformat(" ", "microseconds"),
+                    )
+                    database.execute(UPSERT, [channel.name, key, published, json.dumps(data)])
+        except sqlite3.OperationalError as error:  # locked, or the disk is full: no fault of the message
+            raise HandlerUnavailableError(f"SQLite: {error}") from error
         # Ids only: what is in a message is nobody's business in a log.
         log.info("%s: message %s %s", channel, message.id, "stored" if noted.rowcount else "came before")
         return True
@@ -84,23 +91,20 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=Path("worker.log"), help="log file")
     parser.add_argument("--once", action="store_true", help="work on what is there, then end")
     options = parser.parse_args()
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        handlers=[logging.FileHandler(options.log), logging.StreamHandler()],
-    )
-    database = sqlite3.connect(options.database)
-    database.executescript(SCHEMA)
+    try:
+        logs: list[logging.Handler] = [logging.FileHandler(options.log), logging.StreamHandler()]
+        database = sqlite3.connect(options.database, timeout=1)
+        database.executescript(SCHEMA)
+    except (OSError, sqlite3.Error) as error:
+        raise SystemExit(f"Error: --log {options.log}, --database {options.database}: {error}") from None
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=logs)
     try:
         channels = [QueueChannels.find(name.strip()) for name in options.channels.split(",")]
         with connected() as client:
             worker = QueueWorker(channels, client=client, batch_size=options.batch_size)
             for channel in worker.channels:
                 worker.register_handler(channel, storing(database, channel))
-            if options.once:
-                worker.run_once()
-            else:
-                worker.run()
+            (worker.run_once if options.once else worker.run)()
     except QueueError as error:
         raise SystemExit(f"Error: {error}") from None
     finally:

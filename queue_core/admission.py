@@ -32,14 +32,19 @@ class Admission:
         self._most_deliveries = most_deliveries(settings)
         self._clock = clock
 
-    def __call__(self, entry: Entry) -> Message | Rejection:
-        """Decode and verify an entry that is still in the stream; never raises for what it holds."""
+    def __call__(self, entry: Entry, *, received_at: float | None = None) -> Message | Rejection:
+        """Decode and verify an entry that is still in the stream; never raises for what it holds.
+
+        Args:
+            entry: the entry.
+            received_at: when it was received, in seconds since 1970; now when not given.
+        """
         first = entry.delivery is Delivery.FIRST
         if not first and self._is_deadly(entry):
             return crash_loop(entry)
         message = deserialize(entry.body, channel=self._stream, max_bytes=self._max_bytes)
         # What was taken in hand once does not expire.
-        if isinstance(message, Message) and first and self._expired(entry, message):
+        if isinstance(message, Message) and first and self._expired(entry, message, received_at):
             words = ("message: outlived its time to live unread",)
             return Rejection(Reason.EXPIRED, words, message.id, message.published_at)
         return message
@@ -47,9 +52,10 @@ class Admission:
     def _is_deadly(self, entry: Entry) -> bool:
         return entry.delivery is Delivery.WITHHELD or ended_without_outcome(entry) >= self._most_deliveries
 
-    def _expired(self, entry: Entry, message: Message) -> bool:
+    def _expired(self, entry: Entry, message: Message, received_at: float | None) -> bool:
         # Counted from the entry's arrival in the stream, so that a redriven letter has its time anew.
         ttl_seconds = message.metadata.get("ttl_seconds") if message.metadata else None
         if not isinstance(ttl_seconds, (int, float)) or isinstance(ttl_seconds, bool):
             ttl_seconds = self._ttl_seconds
-        return ttl_seconds > 0 and self._clock() * 1000 - entry.added_ms > ttl_seconds * 1000
+        read_at = self._clock() if received_at is None else received_at
+        return ttl_seconds > 0 and read_at * 1000 - entry.added_ms > ttl_seconds * 1000

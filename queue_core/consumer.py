@@ -75,7 +75,8 @@ class MessageConsumer:
     Args:
         client: the connection.
         name: the consumer's name in the group.
-        group: the consumer group.
+        group: the consumer group. Another than the default one can read and acknowledge; whatever would
+            touch the default one's retries raises ConfigurationError.
     """
 
     def __init__(self, client: RedisClient, name: str | None = None, *, group: str = CONSUMER_GROUP) -> None:
@@ -132,7 +133,7 @@ class MessageConsumer:
 
     def finish(self, channel: Channel, entry_ids: Sequence[str]) -> list[Finish]:
         """Acknowledge what this consumer still holds, and tell of each entry what became of it."""
-        keys = [self._stream(channel), self.client.keys.processing(channel)]
+        keys = self._group.entry_keys(channel)[::2]
         answers = self._group.run("finish", channel, keys, [self.name, *entry_ids]) if entry_ids else []
         self._attempted.difference_update(entry_ids)
         self.statistics.acknowledged += answers.count(Finish.DONE)
@@ -302,7 +303,7 @@ class MessageConsumer:
         if not entry_ids:
             return 0
         arguments = [self.name, RELEASED_CONSUMER, int(counted), *entry_ids]
-        return int(self._group.run("release", channel, [self._stream(channel)], arguments))
+        return int(self._group.run("release", channel, self._group.entry_keys(channel)[:1], arguments))
 
     def leave(self, channel: Channel) -> bool:
         """Remove this consumer from the group, unless something is pending on it."""

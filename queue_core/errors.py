@@ -29,6 +29,15 @@ class NotReplicatedError(QueueUnavailableError):
     """Published, but fewer replicas than ``REDIS_WAIT_REPLICAS`` confirmed it in time."""
 
 
+class HandlerUnavailableError(QueueError):
+    """Raise it in a worker's handler that lacks what it needs: its database is away, locked or full.
+
+    That is no fault of the message: no attempt is counted, what is in hand goes back to the queue, and the
+    channel waits, each time longer, up to 5 seconds. Its words are logged, so let them name what is lacking
+    and quote nothing of the message. Not for what only this message meets with: it would be tried for ever.
+    """
+
+
 class EmbeddedServerError(QueueError):
     """The embedded server could not be found, started or stopped."""
 

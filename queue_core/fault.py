@@ -6,10 +6,11 @@ An exception's text may quote the message, and so a person; this is kept, logged
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 
 def describe(error: BaseException, *, within: int = 0) -> str:
-    """One line, ``KeyError in load, line 12``.
+    """One line, ``KeyError in load, line 12 of tasks.py``.
 
     Args:
         error: as it was caught.
@@ -20,7 +21,11 @@ def describe(error: BaseException, *, within: int = 0) -> str:
     words = type(error).__name__
     if not frames:
         return words
-    words += f" in {frames[-1].name}, line {frames[-1].lineno}"
+    words += f" in {_place(frames[-1])}"
     if within and len(frames) > within + 1:
-        words += f" (called by {frames[within].name}, line {frames[within].lineno})"
+        words += f" (called by {_place(frames[within])})"
     return words
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{frame.name}, line {frame.lineno} of {Path(frame.filename).name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
@@ -12,6 +13,11 @@ from queue_core.watch import Call
 from queue_core.worker_statistics import Count, Recorder
 
 _log = logging.getLogger(__name__)
+
+_NEXT = {
+    Why.TIME_LIMIT: "This worker goes on when it ends.",
+    Why.STOP: "The process ends without it; where it does not, kill it.",
+}
 
 
 def too_long(seconds: float) -> str:
@@ -24,10 +30,25 @@ class GivingUp:
 
     A message that was handled alone, past its time limit, counts as a failed attempt. Of those that were
     handled together nobody knows which is at fault: they are given back, and come alone the next time.
+
+    Args:
+        consumer: who holds what is in hand.
+        lease: what that is.
+        recorder: where outcomes are counted.
+        unbegun: what of it was taken over and is not begun, by channel: no delivery of it is to be taken
+            back, as those on record are of earlier times.
     """
 
-    def __init__(self, consumer: MessageConsumer, lease: Lease, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        consumer: MessageConsumer,
+        lease: Lease,
+        recorder: Recorder,
+        *,
+        unbegun: Callable[[], Mapping[Channel, Sequence[str]]],
+    ) -> None:
         self._consumer, self._lease, self._recorder = consumer, lease, recorder
+        self._unbegun = unbegun
 
     def __call__(self, call: Call, why: Why) -> None:
         """Give up all that is in hand.
@@ -45,13 +66,17 @@ class GivingUp:
             self._fail(channel, mine[0], too_long(call.limit_seconds))
         else:
             self._consumer.release(channel, mine, counted=False)
+        unbegun = self._unbegun()
         for one, entry_ids in held.items():
-            self._consumer.release(one, sorted(entry_ids - handled if one is channel else entry_ids))
+            others = entry_ids - handled if one is channel else entry_ids
+            uncounted = others.intersection(unbegun.get(one, ()))
+            self._consumer.release(one, sorted(others - uncounted))
+            self._consumer.release(one, sorted(uncounted), counted=False)
             self._lease.drop(one, entry_ids)
         _log.error(
             "The handler of %s does not end (%s) with entry %s: what is in hand is given up, and its "
-            "result will not count. This worker goes on when it ends.",
-            *(channel, why.value, call.entry_ids[0]),
+            "result will not count. %s",
+            *(channel, why.value, call.entry_ids[0], _NEXT[why]),
         )
 
     def _fail(self, channel: Channel, entry_id: str, error: str) -> None:

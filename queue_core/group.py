@@ -13,6 +13,7 @@ import redis
 
 from queue_core.channels import CONSUMER_GROUP, Channel
 from queue_core.client import RedisClient, answer_of
+from queue_core.errors import ConfigurationError
 from queue_core.failpoints import around
 
 _T = TypeVar("_T")
@@ -70,7 +71,16 @@ class ConsumerGroup:
         return self.attempt(channel, lambda: self.client.run(script, keys, [self.name, *arguments]))
 
     def entry_keys(self, channel: Channel) -> list[str]:
-        """Keys that hold the state of a channel's entries: stream, retry set, processing hash."""
+        """Keys that hold the state of a channel's entries: stream, retry set, processing hash.
+
+        Raises:
+            ConfigurationError: they are not this group's; there is one of each.
+        """
+        if self.name != CONSUMER_GROUP:
+            raise ConfigurationError(
+                f"Group {self.name!r} can only read and acknowledge: retries and what was left are kept for "
+                f"{CONSUMER_GROUP} alone. Leave the group out, or take over with XAUTOCLAIM."
+            )
         keys = self.client.keys
         return [keys.stream(channel), keys.retry(channel), keys.processing(channel)]
 

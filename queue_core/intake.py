@@ -29,10 +29,17 @@ _log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """Entries of one channel, to be handled next."""
+    """Entries of one channel, to be handled next.
+
+    Attributes:
+        channel: the channel.
+        entries: at least one.
+        received_at: when they were received, in seconds since 1970.
+    """
 
     channel: Channel
     entries: list[Entry]
+    received_at: float
 
 
 class Intake:
@@ -66,7 +73,8 @@ class Intake:
         self._left: dict[Channel, deque[LeftEntry]] = {channel: deque() for channel in channels}
         self._next_look = dict.fromkeys(channels, 0.0)
         self._news_first = dict.fromkeys(channels, False)
-        self._arrived: dict[Channel, list[Entry]] = {}
+        self._paused_until = dict.fromkeys(channels, 0.0)
+        self._arrived: dict[Channel, Batch] = {}
         self._room: dict[Channel, int] | None = None
         self._nothing_waits = False
 
@@ -80,9 +88,9 @@ class Intake:
         for _ in range(len(self._turns)):
             channel = self._turns[0]
             self._turns.rotate(-1)
-            if entries := self._of(channel):
+            if batch := self._of(channel):
                 self._nothing_waits = False
-                return Batch(channel, entries)
+                return batch
         # A read that blocks delivers what came in the meantime: none is needed before it.
         self._nothing_waits = wait
         if wait:
@@ -102,23 +110,38 @@ class Intake:
     def unlimited(self) -> None:
         """Take whatever comes."""
         self._room = None
+        self._paused_until = dict.fromkeys(self._paused_until, 0.0)
+
+    def pause(self, channel: Channel, seconds: float) -> None:
+        """Take nothing of a channel for so long; the others go on."""
+        self._paused_until[channel] = time.monotonic() + seconds
 
     def postponed(self, channel: Channel, seconds: float) -> None:
         """Note that a message is to be tried again in so many seconds."""
         self._next_look[channel] = min(self._next_look[channel], time.monotonic() + seconds)
 
+    def unbegun(self) -> dict[Channel, list[str]]:
+        """What was taken over and is not begun, whose delivery so is not counted; from any thread."""
+        return {channel: [entry.id for entry in list(left)] for channel, left in self._left.items()}
+
     def forget(self) -> dict[Channel, list[str]]:
         """Start over; returns what was taken over and is not begun, which somebody has to give back."""
-        unbegun = {channel: [entry.id for entry in left] for channel, left in self._left.items() if left}
+        unbegun = self.unbegun()
         for left in self._left.values():
             left.clear()
         self._arrived.clear()
         self._next_look = dict.fromkeys(self._next_look, 0.0)
         return unbegun
 
-    def _of(self, channel: Channel) -> list[Entry]:
-        if entries := self._arrived.pop(channel, None):
-            return entries
+    def _of(self, channel: Channel) -> Batch | None:
+        if time.monotonic() < self._paused_until[channel]:
+            return None
+        if arrived := self._arrived.pop(channel, None):
+            return arrived
+        entries = self._received(channel)
+        return Batch(channel, entries, time.time()) if entries else None
+
+    def _received(self, channel: Channel) -> list[Entry]:
         if entries := self._look(channel):
             return entries
         if self._left[channel] and not self._news_first[channel]:
@@ -170,16 +193,23 @@ class Intake:
     def _wait(self) -> None:
         now = time.monotonic()
         longest = min(_WAIT_SECONDS, self._consumer.client.settings.socket_timeout / 2 - _LATE_SECONDS)
-        wait_seconds = min(longest, *(at - now for at in self._next_look.values()))
+        awake = [channel for channel in self._turns if self._paused_until[channel] <= now]
+        due = (max(self._next_look[channel], self._paused_until[channel]) for channel in self._turns)
+        wait_seconds = min(longest, *(at - now for at in due))
         if wait_seconds <= 0:
+            # Without a read that blocks one is needed, or a slow server would leave no time for any.
+            self._nothing_waits = False
             return
-        by_stream = {self._consumer.client.keys.stream(channel): channel for channel in self._turns}
+        if not awake:
+            time.sleep(wait_seconds)
+            return
+        by_stream = {self._consumer.client.keys.stream(channel): channel for channel in awake}
         reply = self._read_any(list(by_stream), max(1, int(wait_seconds * 1000)))
         for stream, rows in reply.items():
             name = stream.decode() if isinstance(stream, bytes) else stream
             channel, entries = by_stream[name], entries_of(rows)
             self._lease.take(channel, [entry.id for entry in entries])
-            self._arrived[channel] = entries
+            self._arrived[channel] = Batch(channel, entries, time.time())
             self._nothing_waits = False
 
     def _read_any(self, streams: list[str], wait_ms: int) -> dict[bytes | str, Any]:

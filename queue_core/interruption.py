@@ -15,9 +15,13 @@ from enum import Enum
 from types import FrameType
 from typing import TypeVar
 
+from queue_core.forking import restored_in_children
+
 _T = TypeVar("_T")
 
-_SIGNAL = signal.SIGALRM
+#: Handlers have uses of their own for SIGALRM and SIGUSR1. This one is ignored where nobody listens, so that
+#: one which comes late harms nobody. None on a system without it, where nothing can be interrupted.
+SIGNAL: signal.Signals | None = getattr(signal, "SIGURG", None) if hasattr(signal, "pthread_kill") else None
 
 
 class Why(Enum):
@@ -36,23 +40,31 @@ class HandlerInterruption(BaseException):
 
 
 class Interruption:
-    """Raises :class:`HandlerInterruption` inside :meth:`run`, and nowhere else."""
+    """Raises :class:`HandlerInterruption` inside :meth:`run`, and nowhere else.
+
+    Attributes:
+        delivered: why it was raised in the last call, whatever the handler made of it; None if it was not.
+    """
 
     def __init__(self) -> None:
+        self.delivered: Why | None = None
         self._inside: object = None
         self._asked: tuple[Why, object] | None = None
         self._main = False
 
     @contextmanager
     def possible(self) -> Iterator[None]:
-        """While inside, another thread may ask for it, by SIGALRM; alarms of others go where they did."""
-        self._main = threading.current_thread() is threading.main_thread()
-        if not self._main:
+        """While inside, another thread may ask for it, by a signal; those of others go where they did."""
+        if SIGNAL is None or threading.current_thread() is not threading.main_thread():
             yield
             return
-        usual = signal.getsignal(_SIGNAL)
+        number, usual, self._main = SIGNAL, signal.getsignal(SIGNAL), True
 
-        def raise_it(number: int, frame: FrameType | None) -> None:
+        def restore() -> None:
+            self._main = False
+            signal.signal(number, usual or signal.SIG_DFL)
+
+        def raise_it(_number: int, frame: FrameType | None) -> None:
             asked, self._asked = self._asked, None
             if asked is not None:
                 # Not what has begun since, should that which was meant have ended by itself.
@@ -60,16 +72,13 @@ class Interruption:
                     self.now(asked[0])
             elif callable(usual):
                 usual(number, frame)
-            elif usual is signal.SIG_DFL:
-                signal.signal(_SIGNAL, usual)
-                signal.raise_signal(_SIGNAL)
 
-        signal.signal(_SIGNAL, raise_it)
+        signal.signal(number, raise_it)
         try:
-            yield
+            with restored_in_children(restore):
+                yield
         finally:
-            self._main = False
-            signal.signal(_SIGNAL, usual)
+            restore()
 
     def run(self, action: Callable[[], _T], *, call: object) -> _T:
         """Do it, as the call that is to be named to interrupt it.
@@ -77,27 +86,34 @@ class Interruption:
         Raises:
             HandlerInterruption: it was.
         """
+        self.delivered = None
         try:
             self._inside = call
             return action()
         finally:
             self._inside = None
 
-    def now(self, why: Why) -> None:
+    def now(self, why: Why) -> bool:
         """Interrupt what runs; to be called from a signal's handler.
+
+        Returns:
+            True where nothing runs that had to be; False where it has not ended although it was told to.
 
         Raises:
             HandlerInterruption: something ran.
         """
-        if self._inside is not None:
-            # Once: the clean-up that this sets off is not interrupted.
-            self._inside = None
-            raise HandlerInterruption(why)
+        if self._inside is None:
+            return True
+        # Once: the clean-up that this sets off is not interrupted, unless all is to end.
+        if self.delivered is Why.STOP or self.delivered is why:
+            return False
+        self.delivered = why
+        raise HandlerInterruption(why)
 
     def ask(self, why: Why, *, call: object) -> bool:
         """Have a call interrupted, from another thread; returns whether that is possible at all."""
-        if not self._main:
+        if SIGNAL is None or not self._main:
             return False
         self._asked = (why, call)
-        signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
+        signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
         return True

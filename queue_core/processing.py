@@ -12,7 +12,6 @@ from queue_core.admission import Admission
 from queue_core.channels import Channel
 from queue_core.consumer import MessageConsumer
 from queue_core.entry import Delivery, Entry
-from queue_core.errors import QueueUnavailableError
 from queue_core.fault import describe
 from queue_core.giving_up import too_long
 from queue_core.handlers import HandlerAnswerError, RegisteredHandler
@@ -21,6 +20,7 @@ from queue_core.interruption import HandlerInterruption, Interruption, Why
 from queue_core.lease import Lease
 from queue_core.letter import Letter
 from queue_core.outcomes import Rejection
+from queue_core.putting_off import NO_FAULT_OF_THE_MESSAGE, PutOffError, PuttingOff
 from queue_core.received import ReceivedMessage, received
 from queue_core.reports import Done, Failed, Reports
 from queue_core.stopping import Stop
@@ -65,12 +65,14 @@ class Processing:
         reports: Reports,
         recorder: Recorder,
         stop: Stop,
+        putting_off: PuttingOff,
         time_limit_seconds: float,
     ) -> None:
         self.being_handled: dict[Channel, list[str]] = {}
         self._consumer, self._handlers = consumer, handlers
         self._lease, self._watch, self._interruption = lease, watch, interruption
         self._reports, self._recorder, self._stop = reports, recorder, stop
+        self._putting_off = putting_off
         self._time_limit_seconds = time_limit_seconds or math.inf
         self._admissions: dict[Channel, Admission] = {}
 
@@ -79,11 +81,12 @@ class Processing:
 
         Raises:
             QueueUnavailableError: Redis is away; what was not reported stays in hand, or is kept.
+            PutOffError: the handler lacks what it needs; its messages stay in hand.
             HandlerInterruption: the handler was ended by a stop; its message stays in hand.
             BaseException: what a handler raised that is no ``Exception``, such as SystemExit.
         """
         channel = batch.channel
-        admitted = self._admit(channel, batch.entries)
+        admitted = self._admit(channel, batch.entries, batch.received_at)
         if self._handlers[channel].batch and len(admitted) > 1:
             admitted = self._handle_together(channel, admitted)
         for one in admitted:
@@ -92,12 +95,14 @@ class Processing:
             if self._lease.holds(channel, one.entry.id):
                 self._settle(channel, [one], self._call(channel, [one]))
 
-    def _admit(self, channel: Channel, entries: Sequence[Entry]) -> list[_Admitted]:
+    def _admit(
+        self, channel: Channel, entries: Sequence[Entry], received_at: float | None = None
+    ) -> list[_Admitted]:
         if channel not in self._admissions:
             self._admissions[channel] = Admission(self._consumer.client, channel)
         admit, admitted, letters = self._admissions[channel], [], []
         for entry in entries:
-            message = admit(entry)
+            message = admit(entry, received_at=received_at)
             if isinstance(message, Rejection):
                 letters.append(Letter(entry, message))
                 _log.error("Entry %s of %s is a dead letter: %s", entry.id, channel, message.reason.value)
@@ -154,20 +159,26 @@ class Processing:
                 answers: list[bool] | _CallFailed = self._interruption.run(
                     lambda: handler(messages), call=call
                 )
-        except HandlerInterruption as ending:
-            self.being_handled = {}
-            if ending.why is Why.STOP:
-                raise
+        except HandlerInterruption:
             answers = _CallFailed(too_long(limit_seconds))
         except HandlerAnswerError as error:
             answers = _CallFailed(str(error))
-        except QueueUnavailableError as error:
-            # Where it is the same Redis that is away, it is no fault of the message.
-            self.being_handled = {}
-            self._consumer.client.health_check()
+        except NO_FAULT_OF_THE_MESSAGE as error:
+            if self._interruption.delivered is None:
+                self.being_handled = {}
+                raise PutOffError(channel, error) from error
             answers = _CallFailed(describe(error, within=_OUR_FRAMES))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's and not its neighbours'
             answers = _CallFailed(describe(error, within=_OUR_FRAMES))
+        # Whatever a handler made of its interruption, with nothing done that is what ended it.
+        interrupted = self._interruption.delivered
+        if interrupted is not None and not (isinstance(answers, list) and any(answers)):
+            if interrupted is Why.STOP:
+                self.being_handled = {}
+                raise HandlerInterruption(Why.STOP)
+            answers = _CallFailed(too_long(limit_seconds))
+        elif isinstance(answers, list):
+            self._putting_off.over(channel)
         self.being_handled = {}
         self._recorder.called(channel, time.monotonic() - started)
         return answers

@@ -34,16 +34,16 @@ class Call:
         entry_ids: its messages.
         deadline: when its time limit is reached, by the monotonic clock; infinite without one.
         limit_seconds: how long after its beginning that is.
-        interrupted_at: when it was interrupted; None as long as it was not.
-        given_up: what it held was given up while it went on.
+        interrupted: why it was interrupted at last, and when; None as long as it was not.
+        given_up: why what it held was given up while it went on; None as long as it was not.
     """
 
     channel: Channel
     entry_ids: list[str]
     deadline: float
     limit_seconds: float
-    interrupted_at: float | None = None
-    given_up: bool = False
+    interrupted: tuple[Why, float] | None = None
+    given_up: Why | None = None
 
 
 class Watch:
@@ -99,7 +99,8 @@ class Watch:
             yield
         finally:
             over.set()
-            thread.join()
+            # It may be waiting for Redis. What it still renews or gives up then is no longer in hand.
+            thread.join(_PATIENCE_SECONDS)
 
     @contextmanager
     def over(self, call: Call) -> Iterator[None]:
@@ -121,16 +122,20 @@ class Watch:
 
     def _end_in_time(self, call: Call, now: float) -> None:
         why = self._due(call, now)
-        if why is None or call.given_up:
+        if why is None or call.given_up in (why, Why.STOP):
             return
-        if call.interrupted_at is None:
-            call.interrupted_at = now
+        if call.interrupted is None or call.interrupted[0] is not why:
+            call.interrupted = why, now
             if self._interruption.ask(why, call=call):
                 return
-        elif now < call.interrupted_at + _PATIENCE_SECONDS:
+        elif now < call.interrupted[1] + _PATIENCE_SECONDS:
             return
-        self._give_up(call, why)
-        call.given_up = True
+        try:
+            self._give_up(call, why)
+            call.given_up = why
+        finally:
+            if why is Why.STOP:
+                self._stop.insist()
 
     def _due(self, call: Call, now: float) -> Why | None:
         if self._stop() and now >= self._stop.requested_at + self._grace_seconds:

@@ -17,27 +17,32 @@ ledger here as the Dagster drain has one. A handler whose effect must happen onc
 from __future__ import annotations
 
 import logging
+import math
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar, overload
 
-from queue_core.channels import CONSUMER_GROUP, Channel, QueueChannels
+from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient, get_redis_client
 from queue_core.consumer import MessageConsumer
 from queue_core.errors import AccessDeniedError, ConfigurationError, QueueError, QueueUnavailableError
 from queue_core.giving_up import GivingUp
 from queue_core.handlers import BatchHandler, Handler, RegisteredHandler
-from queue_core.intake import Intake
+from queue_core.intake import Batch, Intake
 from queue_core.interruption import HandlerInterruption, Interruption, Why
 from queue_core.lease import Lease
 from queue_core.processing import Processing
+from queue_core.putting_off import PutOffError, PuttingOff
 from queue_core.reclaim import reclaim
 from queue_core.reconnecting import Reconnecting
 from queue_core.reports import Reports
 from queue_core.stopping import Stop, stop_on_signals
 from queue_core.watch import Watch
+from queue_core.worker_options import channels_of, number, whole_number
 from queue_core.worker_statistics import Recorder, WorkerStatistics
 
 _H = TypeVar("_H", bound=Handler)
@@ -60,6 +65,14 @@ class QueueWorker:
     not a long call of a C extension: elsewhere the message is given up over the handler's head, so that
     another worker may try it while this one is stuck until the handler ends.
 
+    A handler that lacks what it needs (its database is away) raises
+    :class:`~queue_core.errors.HandlerUnavailableError`; a QueueFullError or QueueUnavailableError of its own
+    publishing says the same. That is no fault of the message: nothing is counted, what is in hand is given
+    back, and the channel waits, each time longer, up to 5 seconds.
+
+    A handler may start processes: in one that is forked, signals do what they usually do. A handler may set
+    SIGALRM for itself; the worker interrupts by SIGURG.
+
     Args:
         channels: one or more, as channels, names or keys.
         client: the connection; one from the environment when not given.
@@ -71,7 +84,6 @@ class QueueWorker:
         grace_seconds: how long a handler may go on after a stop; then it is interrupted and its message
             given back; ``REDIS_WORKER_GRACE_SECONDS``.
         name: the consumer's name in the group; unique when not given.
-        group: the consumer group.
 
     Raises:
         ConfigurationError: no channel, an unknown one, or a setting out of its range.
@@ -87,19 +99,15 @@ class QueueWorker:
         time_limit_seconds: float | None = None,
         grace_seconds: float | None = None,
         name: str | None = None,
-        group: str = CONSUMER_GROUP,
     ) -> None:
-        given = [channels] if isinstance(channels, (Channel, str)) else channels
-        self.channels = tuple(dict.fromkeys(QueueChannels.find(one) for one in given))
-        if not self.channels:
-            raise ConfigurationError("A worker needs at least one channel.")
+        self.channels = channels_of(channels)
         self.client = client or get_redis_client()
         settings = self.client.settings
-        most = _checked("batch_size", batch_size, settings.worker_batch_size, 1)
-        poll_ms = _checked("poll_interval_ms", poll_interval_ms, settings.worker_poll_interval_ms, 1)
-        limit = _checked("time_limit_seconds", time_limit_seconds, settings.worker_time_limit_seconds, 0)
-        self._grace_seconds = _checked("grace_seconds", grace_seconds, settings.worker_grace_seconds, 0)
-        self._consumer = MessageConsumer(self.client, name, group=group)
+        most = whole_number("batch_size", batch_size, settings.worker_batch_size)
+        poll_ms = whole_number("poll_interval_ms", poll_interval_ms, settings.worker_poll_interval_ms)
+        limit = number("time_limit_seconds", time_limit_seconds, settings.worker_time_limit_seconds, least=0)
+        self._grace_seconds = number("grace_seconds", grace_seconds, settings.worker_grace_seconds, least=0)
+        self._consumer = MessageConsumer(self.client, name)
         self._handlers: dict[Channel, RegisteredHandler] = {}
         self._stop, self._interruption = Stop(), Interruption()
         self._lease, self._recorder = Lease(self._consumer), Recorder(self.channels)
@@ -108,9 +116,10 @@ class QueueWorker:
             self.channels,
             self._lease,
             self._recorder,
-            batch_size=int(most),
+            batch_size=most,
             poll_seconds=poll_ms / 1000,
         )
+        self._putting_off = PuttingOff()
         self._reports = Reports(self._consumer, self._recorder, self._intake.postponed)
         self._watch = Watch(
             self._lease,
@@ -120,7 +129,7 @@ class QueueWorker:
             grace_seconds=self._grace_seconds,
             look_seconds=(limit or 1) / 10,
             taken_over=self._reports.taken_over,
-            give_up=GivingUp(self._consumer, self._lease, self._recorder),
+            give_up=GivingUp(self._consumer, self._lease, self._recorder, unbegun=self._intake.unbegun),
         )
         self._processing = Processing(
             self._consumer,
@@ -131,6 +140,7 @@ class QueueWorker:
             reports=self._reports,
             recorder=self._recorder,
             stop=self._stop,
+            putting_off=self._putting_off,
             time_limit_seconds=limit,
         )
         self._at_work = threading.Lock()
@@ -154,8 +164,9 @@ class QueueWorker:
             channel: one of the worker's channels.
             handler: takes the ``data`` dict, or with two parameters also the message
                 (:class:`~queue_core.received.ReceivedMessage`). It returns True where the message is done;
-                False, or an exception, has it tried again. None is done too, and is remarked once in the
-                log. Any other answer counts as a failed attempt.
+                False, or an exception, has it tried again, but for a HandlerUnavailableError, which puts the
+                channel off. None is done too, and is remarked once in the log. Any other answer counts as a
+                failed attempt.
 
         Returns:
             The handler.
@@ -204,8 +215,12 @@ class QueueWorker:
         """Work until :meth:`stop`, SIGINT or SIGTERM; signals only where this is the main thread.
 
         Then the message in hand is finished, the rest is given back and the consumer leaves the group. A
-        second signal, or the end of the grace time, interrupts the handler and gives back its message too.
-        While Redis is away nothing is counted, and this waits for as long as it takes.
+        second signal, or the end of the grace time, interrupts the handler and gives back its message too,
+        whatever the handler makes of that. Where it does not end a second later, the signal does what it
+        usually does: SIGTERM ends the process. Only a long call of a C extension outlasts that.
+
+        While Redis is away, or a handler lacks what it needs, nothing is counted, and this waits for as long
+        as it takes.
 
         Raises:
             ConfigurationError: a channel has no handler, or this worker runs already.
@@ -227,7 +242,9 @@ class QueueWorker:
     def run_once(self) -> int:
         """Work on what waits, is due or was left, and no longer; never waits. For cron, and for tests.
 
-        Reads as many new messages of each channel as waited when it began, at most.
+        Reads as many new messages of each channel as waited when it began, at most. SIGINT and SIGTERM end it
+        as they end :meth:`run`; then they do what they usually do, so that whoever calls this again and
+        again ends too.
 
         Returns:
             Messages processed: handled and acknowledged. The others are in :meth:`statistics`.
@@ -235,19 +252,26 @@ class QueueWorker:
         Raises:
             ConfigurationError, AccessDeniedError: as :meth:`run`.
             QueueUnavailableError: Redis is away. What was in hand is taken up again when it is stale.
+            HandlerUnavailableError, QueueFullError, QueueUnavailableError: a handler raised it. The messages
+                of its channel were given back, those of the others were worked on.
         """
         before = self.statistics().total.processed
-        with self._working():
+        lacking: PutOffError | None = None
+        with self._working(then_raise_signal=True):
             try:
                 self._start_over()
                 self._intake.limit_to_what_is_there()
                 while not self._stop() and (batch := self._intake.next(wait=False)):
-                    self._processing.work(batch)
+                    if put_off := self._work(batch):
+                        lacking = lacking or put_off
+                        self._intake.pause(put_off.channel, math.inf)
             except QueueUnavailableError:
                 self._start_over_first = True
                 raise
             finally:
                 self._intake.unlimited()
+        if lacking is not None:
+            raise lacking.trouble
         return self.statistics().total.processed - before
 
     def stop(self) -> None:
@@ -268,35 +292,53 @@ class QueueWorker:
         self._handlers[found] = RegisteredHandler(handler, batch=batch)
 
     @contextmanager
-    def _working(self) -> Iterator[None]:
+    def _working(self, *, then_raise_signal: bool = False) -> Iterator[None]:
         missing = [channel.name for channel in self.channels if channel not in self._handlers]
         if missing:
             raise ConfigurationError(f"Register a handler for {', '.join(missing)}, or leave it out.")
         if not self._at_work.acquire(blocking=False):
             raise ConfigurationError("This worker runs already; make another one for another thread.")
+        process = os.getpid()
+
+        def end() -> None:
+            # What a process that a handler forked leaves by: nothing of its parent's is its own.
+            if os.getpid() == process:
+                self._end()
+
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._interruption.possible())
                 stack.enter_context(
                     stop_on_signals(self._stop, again=lambda: self._interruption.now(Why.STOP))
                 )
-                stack.callback(self._end)
+                stack.callback(end)
                 stack.enter_context(self._watch.running())
                 try:
                     yield
                 except HandlerInterruption:
                     _log.warning("A handler was interrupted; its message is given back.")
         finally:
-            self._stop.requested = False
+            asked_by = self._stop.number
+            self._stop.over()
             self._at_work.release()
+            if then_raise_signal and asked_by is not None:
+                signal.raise_signal(asked_by)
 
     def _rounds(self, reconnecting: Reconnecting) -> None:
         self._start_over()
         while not self._stop():
             batch = self._intake.next(wait=True)
             reconnecting.over()
-            if batch is not None:
-                self._processing.work(batch)
+            if batch is not None and (put_off := self._work(batch)):
+                self._intake.pause(put_off.channel, self._putting_off.again(put_off))
+
+    def _work(self, batch: Batch) -> PutOffError | None:
+        try:
+            self._processing.work(batch)
+        except PutOffError as put_off:
+            self._give_back()
+            return put_off
+        return None
 
     def _start_over(self) -> None:
         """After trouble: tell what was kept, and give back even what came with an answer that was lost."""
@@ -320,25 +362,27 @@ class QueueWorker:
 
     def _end(self) -> None:
         """Leave with empty hands; what is handled and not acknowledged yet is worth waiting for."""
-        deadline = time.monotonic() + (self._grace_seconds if self._reports else 0)
+        began = self._stop.requested_at if self._stop() else time.monotonic()
+        latest = began + self._grace_seconds
+        deadline = latest if self._reports else began
         reconnecting = Reconnecting()
-        while True:
+        trouble: QueueError | None = None
+        # Where Redis did not answer just now, another try may last as long as its time for an answer.
+        while not (self._start_over_first and time.monotonic() >= (deadline if trouble else latest)):
             try:
                 self._start_over()
                 self._give_back()
                 for channel in self.channels:
                     self._consumer.leave(channel)
-            except QueueError as trouble:
-                self._start_over_first = True
-                if isinstance(trouble, QueueUnavailableError) and time.monotonic() < deadline:
-                    reconnecting.pause(trouble, lambda: time.monotonic() >= deadline)
-                    continue
-                _log.warning("Nothing could be given back, it is taken over when it is stale: %s", trouble)
-            return
-
-
-def _checked(name: str, given: float | None, default: float, least: float) -> float:
-    value = default if given is None else given
-    if isinstance(value, bool) or not value >= least:
-        raise ConfigurationError(f"{name} must be {least} or more, got {value!r}.")
-    return value
+            except QueueUnavailableError as away:
+                self._start_over_first, trouble = True, away
+                reconnecting.pause(away, lambda: time.monotonic() >= deadline)
+            except QueueError as refused:
+                self._start_over_first, trouble = True, refused
+                break
+            else:
+                return
+        _log.warning(
+            "Nothing could be given back, it is taken over when it is stale: %s",
+            trouble or "Redis did not answer",
+        )

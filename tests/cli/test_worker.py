@@ -53,12 +53,12 @@ def test_once_works_on_what_is_there_and_tells_what_was_done(
     assert (tmp_path / "noted").read_text() == "T0\nT1\nT2\n"
 
 
-def test_a_handler_without_a_channel_is_for_all_that_are_named(
+def test_a_handler_without_a_channel_is_for_all_that_are_named_and_a_failure_is_in_the_exit_code(
     tutormax: Command, publisher: MessagePublisher, tasks: str
 ) -> None:
     publish(publisher, 1)
     done = tutormax("worker", "tutors", "sessions", "--once", "--handler", f"{tasks}:refuse")
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert [
         line.split()[1:6:2] for line in done.stdout.splitlines() if "tutors" in line or "sess" in line
     ] == [

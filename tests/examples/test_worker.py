@@ -84,9 +84,42 @@ def test_a_message_that_comes_twice_takes_effect_once_and_an_older_one_undoes_no
     assert json.loads(data) == {"tutor_id": "T1", "name": "new"}
 
 
+def test_a_database_that_somebody_has_locked_costs_no_message_an_attempt(
+    start: Start, publisher: MessagePublisher, client: RedisClient, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    process = start(REDIS_MAX_RETRIES="0")
+    wait_until(lambda: log.exists() and "Working on" in log.read_text(), 60)
+    with closing(sqlite3.connect(tmp_path / "worker.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        publisher.publish(TUTORS, {"tutor_id": "T1", "name": "x"})
+        wait_until(lambda: "is back: SQLite: database is locked" in log.read_text(), 60)
+        other.execute("ROLLBACK")
+    wait_until(lambda: stored(tmp_path) == [("tutors", "T1")], 60)
+    process.send_signal(signal.SIGTERM)
+    _, console = process.communicate(timeout=60)
+    assert "1 processed, 0 failed, 0 dead letters" in console
+
+
 def test_redis_away_is_one_line(start: Start) -> None:
     process = start("--once", REDIS_URL="redis://127.0.0.1:1/0")
     _, words = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in words
     assert "Error: Redis at 127.0.0.1:1/0 is not available" in words
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--database=nowhere/worker.db", "unable to open database file"),
+        ("--log=nowhere/worker.log", "No such file or directory"),
+    ],
+)
+def test_what_cannot_work_is_one_line(start: Start, option: str, words: str) -> None:
+    process = start("--once", option)
+    _, console = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert console.startswith("Error: ")
+    assert words in console
+    assert console.count("\n") == 1

@@ -6,6 +6,7 @@ import pytest
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.channels import RELEASED_CONSUMER
+from queue_core.errors import ConfigurationError
 from tests.conftest import wait_until
 from tests.queue.conftest import Like, tutor
 
@@ -203,3 +204,23 @@ def test_what_was_begun_and_left_is_taken_over_after_everything_else(
     ids = [entry.id for entry in entries]
     assert [entry.id for entry in other.claim(TUTORS, 2, min_idle_ms=0).left] == ids[2:4]
     assert [entry.id for entry in other.claim(TUTORS, 9, min_idle_ms=0).left] == [*ids[2:], *ids[:2]]
+
+
+def test_another_group_reads_and_acknowledges_and_leaves_the_default_ones_retries_alone(
+    client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer
+) -> None:
+    auditor = MessageConsumer(client, "auditor", group="audit")
+    publisher.publish(TUTORS, tutor(1))
+    ((mine,), (theirs,)) = consumer.read(TUTORS, 1), auditor.read(TUTORS, 1)
+    consumer.retry(TUTORS, mine.id, "it failed")
+    for forbidden in (
+        lambda: auditor.claim_pending_messages(TUTORS, 0),
+        lambda: auditor.retry(TUTORS, theirs.id, "it failed"),
+        lambda: auditor.finish(TUTORS, [theirs.id]),
+        lambda: auditor.release(TUTORS, [theirs.id]),
+    ):
+        with pytest.raises(ConfigurationError, match="'audit' can only read and acknowledge"):
+            forbidden()
+    assert auditor.acknowledge(TUTORS, theirs.id) == 1
+    assert client.redis.zcard(client.keys.retry(TUTORS)) == 1
+    assert client.redis.hlen(client.keys.processing(TUTORS)) == 1

@@ -145,6 +145,13 @@ def test_a_channel_without_a_handler_does_not_run(worker: QueueWorker) -> None:
     [
         {"channels": []},
         {"channels": ["tutor"]},
+        {"channels": None},
+        {"channels": [None]},
+        {"channels": 5},
+        {"batch_size": "10"},
+        {"batch_size": 2.7},
+        {"poll_interval_ms": 0.5},
+        {"time_limit_seconds": "1"},
         {"batch_size": 0},
         {"poll_interval_ms": 0},
         {"time_limit_seconds": -1},
@@ -155,6 +162,11 @@ def test_a_bad_option_is_refused_by_name(client: RedisClient, given: dict[str, o
     with pytest.raises(ConfigurationError) as caught:
         QueueWorker(**{"channels": TUTORS, "client": client, **given})
     assert str(caught.value).startswith(next(iter(given))[:5]) or "channel" in str(caught.value)
+
+
+def test_a_worker_has_the_default_group_as_retries_and_dead_letters_do(client: RedisClient) -> None:
+    with pytest.raises(TypeError, match="group"):
+        QueueWorker(TUTORS, client=client, group="audit")
 
 
 @pytest.mark.parametrize("answer", [[True], [True, 1], [True, True, True], "yes", 1, {}])

@@ -15,7 +15,7 @@ import pytest
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, QueueWorker, ReceivedMessage
 from queue_core.client import RedisClient
 from queue_core.dead_letter import DeadLetters
-from queue_core.interruption import HandlerInterruption, Interruption, Why
+from queue_core.interruption import SIGNAL, HandlerInterruption, Interruption, Why
 from queue_core.lease import Lease
 from queue_core.monitor import snapshot
 from queue_core.pending import Finish
@@ -154,7 +154,7 @@ def test_a_handler_past_its_time_limit_is_interrupted_and_that_is_a_failed_attem
         return True
 
     worker = make(handle, time_limit_seconds=0.1, max_retries=0)
-    usual = signal.getsignal(signal.SIGALRM)
+    usual = signal.getsignal(SIGNAL)
     assert worker.run_once() == 1
     (letter,) = DeadLetters(client).iterate()
     assert (letter.reason, letter.errors) == (
@@ -162,7 +162,7 @@ def test_a_handler_past_its_time_limit_is_interrupted_and_that_is_a_failed_attem
         ("last attempt: the handler took longer than 0.1 s",),
     )
     assert swallowed == []
-    assert signal.getsignal(signal.SIGALRM) is usual
+    assert signal.getsignal(SIGNAL) is usual
 
 
 def test_elsewhere_than_in_the_main_thread_the_message_is_given_up_over_the_handlers_head(
@@ -194,19 +194,41 @@ def test_elsewhere_than_in_the_main_thread_the_message_is_given_up_over_the_hand
     assert not snapshot(client, TUTORS).pending
 
 
-def test_only_the_call_that_was_meant_is_interrupted_and_alarms_of_others_go_where_they_did() -> None:
+def test_what_was_taken_over_and_not_begun_keeps_its_deliveries_when_it_is_given_up(
+    publisher: MessagePublisher, consumer: MessageConsumer, make: Worker
+) -> None:
+    publish(publisher, 3)
+    consumer.read(TUTORS, 3)
+    wait_until(lambda: min(one.idle_ms for one in consumer.get_pending_messages(TUTORS)) > 20)
+    go_on = threading.Event()
+    worker = make(
+        lambda data: go_on.wait(60), time_limit_seconds=0.1, worker_max_processing_time_seconds=0.02
+    )
+    with in_background(worker.run):
+        wait_until(lambda: worker.statistics().total.failed, 30)
+        wait_until(
+            lambda: {one.consumer for one in consumer.get_pending_messages(TUTORS)} == {"released"}, 30
+        )
+        seen = consumer.get_pending_messages(TUTORS)
+        worker.stop()
+        go_on.set()
+    # The first was begun, and failed; the others are as the one that died left them.
+    assert [one.deliveries for one in seen] == [2, 1, 1]
+
+
+def test_only_the_call_that_was_meant_is_interrupted_and_signals_of_others_go_where_they_did() -> None:
     interruption, rang = Interruption(), list[int]()
-    before = signal.signal(signal.SIGALRM, lambda number, _: rang.append(number))
+    before = signal.signal(SIGNAL, lambda number, _: rang.append(number))
     try:
         assert not interruption.ask(Why.TIME_LIMIT, call=1)
         with interruption.possible():
             assert interruption.run(lambda: interruption.ask(Why.TIME_LIMIT, call=1), call=2)
             with pytest.raises(HandlerInterruption):
                 interruption.run(lambda: interruption.ask(Why.TIME_LIMIT, call=2), call=2)
-            signal.raise_signal(signal.SIGALRM)
-            assert rang == [signal.SIGALRM]
+            signal.raise_signal(SIGNAL)
+            assert rang == [SIGNAL]
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(SIGNAL, before)
 
 
 def test_a_handler_that_swallows_its_interruption_is_given_up_too(

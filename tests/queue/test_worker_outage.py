@@ -89,6 +89,26 @@ def test_a_stop_waits_for_redis_where_something_is_handled_and_not_acknowledged(
     assert seen.waiting + seen.pending == 1
 
 
+def test_the_grace_time_is_counted_once_from_the_stop_while_redis_does_not_answer(
+    own_server: EmbeddedServer, own_client: RedisClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(own_client, 2)
+    settings = own_client.settings.model_copy(update={"socket_timeout": 0.3})
+    with RedisClient(settings) as hasty, ExitStack() as stack:
+        worker = QueueWorker(TUTORS, client=hasty, grace_seconds=300)
+
+        @worker.register_handler(TUTORS)
+        def handle(data: object) -> bool:
+            stack.enter_context(frozen(own_server))
+            worker.stop()
+            worker._stop.requested_at -= 299.9  # as if the handler had taken that long to end
+            return True
+
+        with in_background(worker.run):  # which is given 30 s to end
+            pass
+    assert "Nothing could be given back" in caplog.text
+
+
 def test_an_acknowledgement_whose_answer_was_lost_counts_once(
     own_server: EmbeddedServer, own_client: RedisClient, caplog: pytest.LogCaptureFixture
 ) -> None:

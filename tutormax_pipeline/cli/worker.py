@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import asdict
 
 import click
@@ -39,7 +40,8 @@ def worker(
     """Hand the messages of CHANNELS to functions of your own, until Ctrl-C.
 
     A handler takes a message's data, a batch handler a list of them; it returns True where it is done, False
-    to try again. Without CHANNELS, those that a handler names, or all of them.
+    to try again. Without CHANNELS, those that a handler names, or all of them. With --once the exit code is 1
+    where an attempt failed or a message became a dead letter.
     """
     functions, batch_functions = assigned(handlers, channels), assigned(batch_handlers, channels)
     if not functions and not batch_functions:
@@ -55,7 +57,10 @@ def worker(
             own.run_once()
         else:
             own.run()
-    _show(own.statistics(), as_json=as_json)
+    seen = own.statistics()
+    _show(seen, as_json=as_json)
+    if once and (seen.total.failed or seen.total.dead):
+        sys.exit(1)
 
 
 def _show(seen: WorkerStatistics, *, as_json: bool) -> None:
