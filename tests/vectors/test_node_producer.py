@@ -27,6 +27,12 @@ TUTORS = QueueChannels.TUTORS
 
 pytestmark = pytest.mark.needs_node
 
+#: What the guide says to run.
+COMMANDS = [
+    "node tests/vectors/verify.mjs docs/vectors/envelopes.json\n",
+    """echo '{"tutor_id": "T001", "name": "John Smith", "rating": 4.50}' | """
+    "node examples/producer.mjs tutors\n",
+]
 #: Records as lines; numbers and keys are written as nobody's canonical form has them.
 RECORDS = [
     '{"tutor_id": "T1", "name": "Ann", "rating": 4.50, "metrics": {"b": 1e21, "a": -0, "10": 1, "9": 1e-7}}',
@@ -205,7 +211,9 @@ def test_node_says_in_one_line_that_there_is_no_server(node: str) -> None:
 
 
 def test_the_guides_commands_do_what_it_says(node: str, client: RedisClient, valkey: EmbeddedServer) -> None:
-    for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL):
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    assert blocks == COMMANDS
+    for block in blocks:
         done = subprocess.run(
             ["/bin/sh", "-ec", block],
             cwd=ROOT,
