@@ -28,11 +28,10 @@ TUTORS = QueueChannels.TUTORS
 pytestmark = pytest.mark.needs_node
 
 #: What the guide says to run.
-COMMANDS = [
-    "node tests/vectors/verify.mjs docs/vectors/envelopes.json\n",
-    """echo '{"tutor_id": "T001", "name": "John Smith", "rating": 4.50}' | """
-    "node examples/producer.mjs tutors\n",
-]
+COMMANDS = """\
+node tests/vectors/verify.mjs docs/vectors/envelopes.json
+echo '{"tutor_id": "T001", "name": "John Smith", "rating": 4.50}' | node examples/producer.mjs tutors
+"""
 #: Records as lines; numbers and keys are written as nobody's canonical form has them.
 RECORDS = [
     '{"tutor_id": "T1", "name": "Ann", "rating": 4.50, "metrics": {"b": 1e21, "a": -0, "10": 1, "9": 1e-7}}',
@@ -212,7 +211,7 @@ def test_node_says_in_one_line_that_there_is_no_server(node: str) -> None:
 
 def test_the_guides_commands_do_what_it_says(node: str, client: RedisClient, valkey: EmbeddedServer) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
-    assert blocks == COMMANDS
+    assert "".join(blocks) == COMMANDS
     for block in blocks:
         done = subprocess.run(
             ["/bin/sh", "-ec", block],
