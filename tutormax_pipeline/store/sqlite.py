@@ -86,7 +86,7 @@ def _connect_to_read(_: object, __: object, args: tuple[Any, ...], options: dict
     file = Path(args[0])
     try:
         file.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise StoreNotReadyError(
             f"The store {file} is not there yet. The first drain makes it, or 'tutormax store upgrade'; "
             "else check TUTORMAX_STORE_URL and TUTORMAX_HOME."
