@@ -58,7 +58,7 @@ def main() -> int:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
 
-    tally = Tally()
+    tally, ending = Tally(), "Broken off."
     try:
         plan = Plan(given.days, given.tutors, given.sessions, given.feedback, given.seed)
         messages = with_faults(
@@ -78,11 +78,12 @@ def main() -> int:
                 wait=stop.wait,
                 say=lambda words: print(words, file=sys.stderr),
             )
+        ending = "Stopped." if tally.stopped else "Ended."
     except (QueueError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     finally:
-        print("Stopped." if tally.stopped else "Ended.", "Published:", dict(tally.published), end=" ")
+        print(ending, "Published:", dict(tally.published), end=" ")
         print("of these:", dict(tally.faults))
     return 0
 
