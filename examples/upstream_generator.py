@@ -20,6 +20,17 @@ from queue_core import QueueError, get_redis_client
 from queue_core.simulation import Plan, Tally, business, play, with_faults
 
 
+def instant(text: str) -> datetime:
+    """A point in time, in UTC."""
+    given = datetime.fromisoformat(text)
+    if given.tzinfo is None:
+        return given.replace(tzinfo=UTC)
+    try:
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
 def read_arguments() -> argparse.Namespace:
     """How much, how fast, and how bad."""
     parser = argparse.ArgumentParser(description="Publish a simulated week of tutoring.")
@@ -33,21 +44,21 @@ def read_arguments() -> argparse.Namespace:
         "--duplicate-share", type=float, default=0, help="messages sent twice, of the good ones"
     )
     parser.add_argument("--seed", type=int, default=1, help="another business for each number")
-    parser.add_argument("--start", type=datetime.fromisoformat, default=None, help="UTC; now when not given")
+    parser.add_argument("--start", type=instant, help="ISO 8601, UTC without an offset; now when not given")
     return parser.parse_args()
 
 
 def main() -> int:
     """Publish; the exit code is 1 where Redis or an argument cannot be used."""
     given = read_arguments()
-    start = (given.start or datetime.now(UTC)).replace(tzinfo=UTC)
+    start = given.start or datetime.now(UTC)
 
     # Ctrl-C ends a wait at once, and never a message in the middle.
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
 
-    tally = Tally()
+    tally, ending = Tally(), "Broken off."
     try:
         plan = Plan(given.days, given.tutors, given.sessions, given.feedback, given.seed)
         messages = with_faults(
@@ -67,11 +78,12 @@ def main() -> int:
                 wait=stop.wait,
                 say=lambda words: print(words, file=sys.stderr),
             )
+        ending = "Stopped." if tally.stopped else "Ended."
     except (QueueError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     finally:
-        print("Stopped." if tally.stopped else "Ended.", "Published:", dict(tally.published), end=" ")
+        print(ending, "Published:", dict(tally.published), end=" ")
         print("of these:", dict(tally.faults))
     return 0
 

@@ -138,4 +138,9 @@ def redis_settings(pipeline: PipelineSettings) -> RedisSettings:
     if brings_own_redis(settings):
         return settings
     server = running(pipeline.redis_folder)
-    return settings if server is None else RedisSettings.load(host="127.0.0.1", port=server.port)
+    if server is None:
+        return settings
+    # A .env made for Compose holds the password of its server; that of this home has none, and no TLS.
+    return RedisSettings.load(
+        host="127.0.0.1", port=server.port, url=None, username=None, password=None, ssl=False
+    )

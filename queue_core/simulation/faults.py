@@ -52,21 +52,23 @@ def with_faults(
         events: what happens.
         bad_share: of all messages, how many are bad: 0 to less than 1.
         duplicate_share: of the good ones, how many are sent twice: 0 to 1.
-        seed: other faults for each number; the events stay the same.
+        seed: other faults for each number, and for each first event; the events stay the same.
 
     Raises:
         ValueError: a share is out of its range.
     """
     if not (0 <= bad_share < 1 and 0 <= duplicate_share <= 1):
         raise ValueError("bad_share must be 0 to less than 1, duplicate_share 0 to 1")
-    # Not the very numbers of which a business with the same seed makes its ids.
-    return _mixed(events, bad_share, duplicate_share, random.Random(f"faults {seed}"))  # noqa: S311
+    return _mixed(events, bad_share, duplicate_share, seed)
 
 
 def _mixed(
-    events: Iterable[Event], bad_share: float, duplicate_share: float, chance: random.Random
+    events: Iterable[Event], bad_share: float, duplicate_share: float, seed: int
 ) -> Iterator[Upstream]:
+    chance = None
     for event in events:
+        # Of the first event, so that bad messages too get other ids at another start.
+        chance = chance or random.Random(f"faults {seed} {event.message_id}")  # noqa: S311
         copies = 2 if chance.random() < duplicate_share else 1
         for copy in range(copies):
             yield Upstream(event, Fault.DUPLICATE if copy else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,8 @@ from queue_core.simulation.faults import Fault, Upstream, body_of
 #: Messages that are published together when there is no pace to keep.
 _MOST_AT_ONCE = 200
 _FULL_WAIT_SECONDS = 0.5
+#: Longer waits are more than a thread's clock can count.
+_LONGEST_WAIT_SECONDS = 1e9
 
 
 @dataclass(slots=True)
@@ -72,12 +75,15 @@ def play(
         clock: seconds.
 
     Raises:
+        ValueError: the speed is negative or not finite.
         QueueUnavailableError: Redis is away.
     """
+    if not (math.isfinite(speed) and speed >= 0):
+        raise ValueError(f"speed must be a number, 0 or more, and not {speed}")
     began = clock()
     for batch in _batches(messages, 1 if speed else _MOST_AT_ONCE):
         due = (batch[0].event.at - start).total_seconds() / speed if speed else 0.0
-        tally.stopped = wait(max(0.0, began + due - clock()))
+        tally.stopped = wait(min(max(0.0, began + due - clock()), _LONGEST_WAIT_SECONDS))
         for channel, group in groupby(batch, lambda message: message.event.channel):
             left, told = list(group), False
             while left and not tally.stopped:

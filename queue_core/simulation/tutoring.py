@@ -7,11 +7,12 @@ that were held. What happens to one thing is told under one id, in order.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from queue_core.channels import Channel, QueueChannels
@@ -28,6 +29,7 @@ _FOUNDERS = 20
 _OUTCOMES = {"completed": 82, "cancelled": 11, "no_show": 7}
 #: Of the messages about tutors, how many are of new ones; the others are changes.
 _NEW_TUTORS = 0.4
+_LAST_YEAR = 9_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Plan:
         sessions: messages about sessions on a mean day: each has two, its booking and its end.
         feedback: feedback given on a mean day.
         seed: another business for each number.
+
+    Raises:
+        ValueError: a figure is not finite, there are no days, or fewer messages than none.
     """
 
     days: float = 7
@@ -47,6 +52,14 @@ class Plan:
     sessions: float = 2_500
     feedback: float = 400
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.days) and self.days > 0):
+            raise ValueError(f"days must be a number above 0, and not {self.days}")
+        for name in ("tutors", "sessions", "feedback"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a number of messages a day, 0 or more, and not {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +82,11 @@ class Event:
 def business(plan: Plan, start: datetime) -> Iterator[Event]:
     """Everything that happens from ``start`` on, in order, made as it is wanted.
 
-    The same plan and start give the same events, ids included. What would happen after the end (a session
-    booked on the last evening) is left out.
+    The same plan and start give the same events, ids included; another start gives others. What would happen
+    after the end (a session booked on the last evening) is left out.
+
+    Raises:
+        ValueError: the start has no time zone, or the end is after the year 9998.
     """
     return _Business(plan, start).events()
 
@@ -78,8 +94,10 @@ def business(plan: Plan, start: datetime) -> Iterator[Event]:
 class _Business:
     def __init__(self, plan: Plan, start: datetime) -> None:
         self._plan, self._start = plan, start
-        self._end = start + timedelta(days=plan.days)
-        self._chance = random.Random(plan.seed)  # noqa: S311 - the same business each time
+        self._end = _end(plan, start)
+        # The start too: ids that were sent before would be taken for the same messages, and store nothing.
+        source = f"{plan.seed}:{start.isoformat()}"
+        self._chance = random.Random(source)  # noqa: S311 - the same business each time
         self._coming: list[tuple[datetime, int, Callable[[datetime], Event]]] = []
         self._order = count()
         self._tutors: list[dict[str, object]] = []
@@ -195,6 +213,21 @@ class _Business:
             "submitted_at": _text(at),
         }
         return self._event(at, QueueChannels.FEEDBACK, feedback)
+
+
+def _end(plan: Plan, start: datetime) -> datetime:
+    if start.tzinfo is None:
+        raise ValueError("the start must have a time zone, such as UTC")
+    try:
+        end = start.astimezone(UTC) + timedelta(days=plan.days)
+    except OverflowError:
+        end = datetime.max.replace(tzinfo=UTC)
+    # What is foreseen beyond the end still needs dates of its own.
+    if end.year >= _LAST_YEAR:
+        raise ValueError(
+            f"the end must be before the year {_LAST_YEAR}: choose an earlier start or fewer days"
+        )
+    return end
 
 
 def _text(moment: datetime) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -162,9 +163,26 @@ def test_live_it_says_since_when_redis_is_away_and_goes_on_when_it_is_back(
             seen = len(monitor.looks())
             server.start()
             assert monitor.wait_for(up=True, after=seen)["redis"]["away_since"] is None
+            # Whoever reads the lines has the earlier ones.
+            assert all("history" not in one["channels"]["tutors"] for one in monitor.looks())
             assert monitor.end() == 0
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize(("options", "code"), [(("--json",), 0), (("--snapshot",), 1)])
+def test_it_ends_at_once_while_a_server_gives_no_answer(
+    environment: dict[str, str], tmp_path: Path, options: tuple[str, ...], code: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        frozen.settimeout(60)
+        place = {"REDIS_URL": f"redis://127.0.0.1:{frozen.getsockname()[1]}/0", "REDIS_SOCKET_TIMEOUT": "300"}
+        with running({**environment, **place}, tmp_path, *options) as monitor:
+            connection, _ = frozen.accept()
+            with connection:
+                assert connection.recv(1)
+                assert monitor.end() == code
+            assert b"Traceback" not in monitor.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

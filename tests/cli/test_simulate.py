@@ -37,11 +37,22 @@ def test_the_command_sums_up_for_people(tutormax: Command) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--bad-share", "1"], ["--speed", "-1"], ["--days", "0"], ["--limit", "0"], ["--start", "soon"]],
+    [
+        ["--bad-share", "1"],
+        ["--speed", "-1"],
+        ["--speed", "nan"],
+        ["--speed", "inf"],
+        ["--tutors", "nan"],
+        ["--days", "0"],
+        ["--limit", "0"],
+        ["--start", "soon"],
+        ["--start", "9999-12-31"],
+    ],
 )
 def test_the_command_refuses_what_makes_no_sense(tutormax: Command, options: list[str]) -> None:
     done = tutormax("simulate", *options)
     assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_command_says_in_one_line_that_redis_is_away(tutormax: Command) -> None:

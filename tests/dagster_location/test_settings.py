@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_core import RedisSettings
+from queue_core import RedisClient, RedisSettings
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import ConfigurationError
 from tutormax_pipeline.settings import PipelineSettings, brings_own_redis, redis_settings
@@ -115,6 +115,13 @@ def test_a_named_redis_wins_over_the_embedded_one_of_the_home(
     ended = redis_settings(pipeline)
     assert not brings_own_redis(ended)
     assert (ended.host, ended.port) == ("localhost", 6379)
+
+
+def test_the_password_of_another_redis_is_not_sent_to_the_embedded_one(tmp_path: Path) -> None:
+    pipeline = PipelineSettings.load(home=tmp_path / "home")
+    (tmp_path / ".env").write_text("REDIS_PASSWORD=of-compose\nREDIS_USERNAME=pipeline\nREDIS_SSL=true\n")
+    with EmbeddedServer(pipeline.redis_folder), RedisClient(redis_settings(pipeline)) as client:
+        assert client.health_check().server
 
 
 @pytest.mark.parametrize(

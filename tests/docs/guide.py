@@ -1,6 +1,7 @@
 """What a guide says to do: its fenced blocks, the marks before them, and the commands in its sentences.
 
-The rules, for whoever writes a guide (README.md, docs/, examples/, deploy/: every ``*.md`` there):
+The rules, for whoever writes a guide (README.md, queue_core/README.md, every ``*.md`` of docs/, examples/ and
+deploy/):
 
 1. A fenced block says its language. ``console`` (commands after ``$ ``, and what they show), ``bash``,
    ``sh`` and ``python`` are executed; ``ini`` (variables of ``.env``), ``conf`` (of a redis.conf),
@@ -20,6 +21,12 @@ The rules, for whoever writes a guide (README.md, docs/, examples/, deploy/: eve
    this checkout that it names, in backquotes, have to be there.
 6. ``tutormax ...`` and ``make ...`` within a sentence have to exist, with every option. One that is whole is
    run, ID being a dead letter's and CHANNEL ``feedback``; one that does not end by itself is not.
+   ``redis-cli ...`` there is run on the guide's server, the module of ``python -m ...`` and what
+   ``pip install ...`` names have to exist.
+7. Code is fenced: lines that are code because they are indented would not be looked at. (``docs/api.md`` is
+   made from docstrings, and may.)
+8. Every variable ``REDIS_...``, ``TUTORMAX_...`` and ``DAGSTER_...`` that a guide names is a setting, or one
+   of compose.yaml or deploy/.
 """
 
 from __future__ import annotations
@@ -39,6 +46,9 @@ CHECKED = frozenset({"ini", "conf", "json", "yaml"})
 #: Languages whose blocks are for people.
 READ = frozenset({"text", "mermaid", "sql", "javascript", "lua"})
 
+#: Programs whose commands are looked at in sentences.
+PROGRAMS = frozenset({"tutormax", "make", "redis-cli", "python", "pip"})
+
 _BLOCK = re.compile(
     r"(?:^[ ]*<!-- (?P<mark>(?:run by|cannot run here): (?:(?!-->)[\s\S])+?) -->\n+)?"
     r"^(?P<indent>[ ]*)```(?P<language>\w*)\n(?P<text>[\s\S]*?)^(?P=indent)```$",
@@ -46,6 +56,8 @@ _BLOCK = re.compile(
 )
 _HERE = re.compile(r"<<-?\s*['\"]?(?P<word>\w+)")
 _SPAN = re.compile(r"`([^`]+)`")
+_INDENTED = re.compile(r"(?:^|\n)[ \t]*\n((?: {4}|\t)[ \t]*\S.*)")
+_VARIABLE = re.compile(r"(?<![A-Za-z0-9_])(?:REDIS|TUTORMAX|DAGSTER)_[A-Z0-9_]*[A-Z0-9]\b")
 _COMMENT = re.compile(r"<!--[\s\S]*?-->")
 _PATH = re.compile(r"`((?:tests|deploy|benchmarks|queue_core|tutormax_pipeline)/[^`\s:]*|compose\.yaml)`")
 
@@ -112,7 +124,7 @@ def _goes_on(command: str) -> bool:
 
 def guides() -> list[str]:
     """Every guide of the project, from its folder on."""
-    found = [PROJECT / "README.md", *PROJECT.glob("docs/**/*.md")]
+    found = [PROJECT / "README.md", PROJECT / "queue_core" / "README.md", *PROJECT.glob("docs/**/*.md")]
     found += [*PROJECT.glob("examples/**/*.md"), *PROJECT.glob("deploy/**/*.md")]
     return sorted(str(path.relative_to(PROJECT)) for path in found)
 
@@ -142,11 +154,21 @@ def sentences(guide: str) -> str:
 
 
 def commands_in_sentences(guide: str) -> Iterator[str]:
-    """Every ``tutormax ...`` and ``make ...`` that a sentence or a table names."""
+    """Every command of :data:`PROGRAMS` that a sentence or a table names."""
     for span in _SPAN.findall(sentences(guide)):
         command = " ".join(span.split()).removeprefix(".venv/bin/")
-        if command.startswith(("tutormax ", "make ")):
+        if command.partition(" ")[0] in PROGRAMS and " " in command:
             yield command
+
+
+def indented_code(text: str) -> list[str]:
+    """The first lines of blocks that are code by their indentation alone."""
+    return [line.strip() for line in _INDENTED.findall(_COMMENT.sub("", _BLOCK.sub("", text)))]
+
+
+def variables_in(text: str) -> set[str]:
+    """The environment variables that a text names."""
+    return set(_VARIABLE.findall(text))
 
 
 def paths_in(mark: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from dotenv import dotenv_values
+from redis import Redis
 
 from queue_core import RedisClient, RedisSettings
 from tests.docs.execution import Folder, has_redis_cli
@@ -25,7 +28,9 @@ from tests.docs.guide import (
     blocks,
     commands_in_sentences,
     guides,
+    indented_code,
     paths_in,
+    variables_in,
 )
 from tests.docs.servers import started
 from tests.test_env_example import variables
@@ -35,6 +40,13 @@ from tutormax_pipeline.settings import PipelineSettings, redis_settings
 GUIDES = guides()
 #: Commands that go on until somebody ends them, or take Dagster's seconds: tests of their own run these.
 RUN_ELSEWHERE = {"up", "drain", "monitor", "worker", "metrics", "simulate"}
+#: What ``pip install`` may name: a package of ours, with one of its extras.
+INSTALLABLE = {
+    f"{project['name']}{extra}"
+    for file in ("pyproject.toml", "queue_core/pyproject.toml")
+    for project in [tomllib.loads((PROJECT / file).read_text())["project"]]
+    for extra in ("", *(f"[{name}]" for name in project["optional-dependencies"]))
+}
 #: A comment after a command, its redirections and the words around it are not mentioned elsewhere.
 NOT_MENTIONED = re.compile(r"\s#.*$|^(make|tutormax|python|\.venv/bin/\w+|echo|cat)$|[=|<>$&]|^-|^\W*$")
 
@@ -123,8 +135,14 @@ def test_every_command_in_a_sentence_exists_with_its_options(guide: str) -> None
         program, *words = shlex.split(command.replace("<", "").replace(">", ""))
         if program == "make":
             assert {word for word in words if word[0].islower()} <= targets, command
-        else:
+        elif program == "tutormax":
             unknown_word_of(words, command)
+        elif program == "python":
+            assert words[0] == "-m", f"`{command}`: give a program of ours as a module"
+            assert importlib.util.find_spec(words[1]), command
+        elif program == "pip":
+            assert words[:-1] == ["install"], command
+            assert words[-1] in INSTALLABLE, command
 
 
 @pytest.mark.parametrize("guide", [one for one in GUIDES if any(commands_in_sentences(one))])
@@ -134,12 +152,34 @@ def test_a_whole_command_in_a_sentence_can_be_run_as_it_is(guide: str, folder: F
         ((letter_id, _),) = client.redis.xrange(client.keys.dead_letter, count=1)
     for command in dict.fromkeys(commands_in_sentences(guide)):
         program, *words = shlex.split(command)
-        if program == "make" or words[0] in RUN_ELSEWHERE or is_a_name(words):
+        if program == "redis-cli":
+            folder_server(folder).execute_command(*words)
+        if program != "tutormax" or words[0] in RUN_ELSEWHERE or is_a_name(words):
             continue
         words = [{"ID": letter_id.decode(), "CHANNEL": "feedback"}.get(word, word) for word in words]
         done = CliRunner().invoke(main, words, env={"TUTORMAX_HOME": str(home)})
         assert done.exit_code in {0, 1}, f"`{command}`: {done.output}"
         assert not done.stderr.startswith(("Usage:", "Error:")), f"`{command}`: {done.stderr}"
+
+
+def folder_server(folder: Folder) -> Redis:
+    """The guide's own server; it raises where a command is none."""
+    return Redis(port=int(folder.environment["REDIS_PORT"]))
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_code_is_fenced(guide: str) -> None:
+    assert guide == "docs/api.md" or indented_code((PROJECT / guide).read_text()) == []
+
+
+def test_every_variable_that_a_guide_names_is_a_setting_or_one_of_the_deployment() -> None:
+    files = [PROJECT / "compose.yaml", *(PROJECT / "deploy").rglob("*")]
+    known = variables(RedisSettings) | variables(PipelineSettings)
+    for file in files:
+        if file.is_file() and file.suffix != ".md":
+            known |= variables_in(file.read_text())
+    for guide in GUIDES:
+        assert variables_in((PROJECT / guide).read_text()) <= known, guide
 
 
 def is_a_name(words: list[str]) -> bool:

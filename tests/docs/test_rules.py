@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.docs.execution import Folder
-from tests.docs.guide import Block, blocks_in
+from tests.docs.guide import Block, blocks_in, indented_code, variables_in
 from tests.docs.shown import shows
 
 
@@ -56,6 +56,16 @@ def test_lines_after_a_backslash_and_of_a_here_document_belong_to_the_command() 
 )
 def test_output_is_compared_but_for_numbers(output: str, shown: str, same: bool) -> None:
     assert shows(output, shown) is same
+
+
+def test_code_that_is_only_indented_is_found_and_a_list_is_none() -> None:
+    text = "Say:\n\n    make up\n    make down\n\n- one\n\n  two\n\n```text\n\n    a\n```\n"
+    assert indented_code(text) == ["make up"]
+
+
+def test_variables_are_found_by_their_whole_names() -> None:
+    text = "`REDIS_SSL_CA_CERTS=x`, REDIS_..., MY_REDIS_HOST, TUTORMAX_STORE_URL."
+    assert variables_in(text) == {"REDIS_SSL_CA_CERTS", "TUTORMAX_STORE_URL"}
 
 
 def test_a_mark_belongs_to_the_block_right_after_it() -> None:

@@ -19,7 +19,9 @@ Scraped = dict[tuple[str, ...], float]
 
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store.db"
+    url = f"sqlite:///{tmp_path}/store.db"
+    Store.open(url).close()
+    return url
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def registry_of(store_url: str) -> Callable[..., CollectorRegistry]:
     def make(client: RedisClient, *, seconds: float = 20, url: str = store_url) -> CollectorRegistry:
         registry = CollectorRegistry()
         registry.register(
-            QueueCollector(lambda: RedisClient(client.settings), lambda: Store.open(url), seconds=seconds)
+            QueueCollector(
+                lambda: RedisClient(client.settings), lambda: Store.open_to_read(url), seconds=seconds
+            )
         )
         return registry
 

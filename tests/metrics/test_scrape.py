@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -140,6 +141,31 @@ def test_where_the_store_is_away_the_queues_are_told_all_the_same(
     names = {name for name, *_ in seen}
     assert "tutormax_waiting_messages" in names
     assert "tutormax_settled_messages_total" not in names
+
+
+def test_a_store_that_is_not_there_is_not_made_by_looking_and_is_found_when_it_comes(
+    exporter_of: Callable[..., Scrape], client: RedisClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "folder" / "store.db"
+    scrape = exporter_of(client, url=f"sqlite:///{file}")
+    assert scrape()["tutormax_store_up",] == 0
+    assert not file.parent.exists()
+    Store.open(f"sqlite:///{file}").close()
+    assert scrape()["tutormax_store_up",] == 1
+
+
+def test_a_store_that_is_deleted_or_replaced_under_the_exporter_is_noticed(
+    scrape: Scrape, store_url: str, tmp_path: Path
+) -> None:
+    assert scrape()["tutormax_store_up",] == 1
+    for file in tmp_path.glob("store.db*"):
+        file.unlink()
+    assert scrape()["tutormax_store_up",] == 0
+    (tmp_path / "store.db").write_bytes(b"no database, and longer than the header of one" * 9)
+    assert scrape()["tutormax_store_up",] == 0
+    (tmp_path / "store.db").unlink()
+    Store.open(store_url).close()
+    assert scrape()["tutormax_store_up",] == 1
 
 
 def test_a_ledger_that_takes_long_to_count_is_counted_seldom(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -109,6 +111,68 @@ def test_messages_come_when_it_is_their_time(client: RedisClient) -> None:
     wanted = list(islice(messages(Plan(1)), 60))
     publish(client, wanted, speed=60, wait=wait, clock=lambda: now)
     assert times == pytest.approx([(one.event.at - MONDAY) / timedelta(minutes=1) for one in wanted])
+
+
+@pytest.mark.parametrize("speed", [-1, math.nan, math.inf])
+def test_a_speed_without_sense_is_refused_before_anything_is_published(
+    client: RedisClient, speed: float
+) -> None:
+    with pytest.raises(ValueError, match="speed must be a number, 0 or more"):
+        publish(client, messages(Plan(0.1)), speed=speed)
+    assert client.redis.xlen(client.keys.stream(QueueChannels.TUTORS)) == 0
+
+
+def test_however_slow_it_is_a_thread_can_wait_for_it(client: RedisClient) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) > FOUNDERS
+
+    assert publish(client, messages(Plan(1)), speed=1e-300, wait=wait).stopped
+    assert max(waits) <= threading.TIMEOUT_MAX
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--speed", "-1"], "Error: speed must be"),
+        (["--days", "1e9"], "Error: the end must be before the year 9999"),
+        (["--start", "0001-01-01T00:00+05:00"], "error: argument --start"),
+    ],
+)
+def test_the_example_refuses_what_makes_no_sense_without_a_traceback(
+    options: list[str], words: str, valkey: EmbeddedServer
+) -> None:
+    done = run_example(valkey.url, "none", *options)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_example_heeds_the_offset_of_its_start(client: RedisClient, valkey: EmbeddedServer) -> None:
+    options = ["--speed", "0", "--days", "0.01", "--sessions", "0", "--tutors", "1"]
+    prefix = client.settings.key_prefix
+    for start in ("2026-11-02T05:00+05:00", "2026-11-02"):
+        assert run_example(valkey.url, prefix, *options, "--start", start).returncode == 0
+    found = Counter(message["id"] for message in MessageConsumer(client).consume("tutors", 100))
+    assert set(found.values()) == {2}
+
+
+def run_example(url: str, prefix: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, EXAMPLE, *options],
+        env={
+            **os.environ,
+            "REDIS_URL": url,
+            "REDIS_KEY_PREFIX": prefix,
+            "PYTHONPATH": str(EXAMPLE.parents[1]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(

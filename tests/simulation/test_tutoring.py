@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice, pairwise
 
 import pytest
 
@@ -29,6 +30,56 @@ def test_the_same_seed_gives_the_same_messages_ids_included(week: list[Event]) -
     assert [next(again) for _ in range(3_000)] == week[:3_000]
     other = business(Plan(seed=2), MONDAY)
     assert not {next(other).message_id for _ in range(100)} & {event.message_id for event in week}
+
+
+@pytest.mark.parametrize("seed", [1, -1])
+def test_another_start_or_seed_shares_no_message_id_so_that_a_second_run_stores_something(seed: int) -> None:
+    def ids(plan: Plan, start: datetime) -> set[str]:
+        events = islice(business(plan, start), 1_000)
+        return {one.event.message_id for one in with_faults(events, bad_share=0.2, duplicate_share=0, seed=1)}
+
+    first = ids(Plan(seed=seed), MONDAY)
+    assert not first & ids(Plan(seed=seed), MONDAY + timedelta(seconds=1))
+    assert not first & ids(Plan(seed=-seed), MONDAY)
+    # Its days have other evenings, and so it is another business.
+    assert not first & ids(Plan(seed=seed), MONDAY.astimezone(timezone(timedelta(hours=5))))
+    assert first == ids(Plan(seed=seed), MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"days": math.nan}, "days must be a number above 0, and not nan"),
+        ({"days": math.inf}, "days must be"),
+        ({"days": 0}, "days must be"),
+        ({"tutors": -1}, "tutors must be a number of messages a day"),
+        ({"sessions": math.nan}, "sessions must be"),
+        ({"feedback": math.inf}, "feedback must be"),
+    ],
+)
+def test_a_plan_without_sense_is_refused(plan: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Plan(**plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "start", "words"),
+    [
+        (Plan(1e9), MONDAY, "the end must be before the year 9999"),
+        (Plan(1e30), MONDAY, "the end must be before the year 9999"),
+        (Plan(), datetime(9999, 12, 31, tzinfo=UTC), "the end must be before the year 9999"),
+        (Plan(), datetime(2026, 11, 2), "must have a time zone"),  # noqa: DTZ001
+    ],
+)
+def test_a_start_or_an_end_that_no_calendar_has_is_refused_at_once(
+    plan: Plan, start: datetime, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        business(plan, start)
+
+
+def test_the_last_day_that_is_allowed_is_played_to_its_end() -> None:
+    assert list(business(Plan(1, 10, 500, 100), datetime(9998, 12, 30, tzinfo=UTC)))
 
 
 def test_everything_comes_in_the_order_in_which_it_happens_under_an_id_of_its_own(week: list[Event]) -> None:

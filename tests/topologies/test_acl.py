@@ -15,26 +15,37 @@ import redis
 from click.testing import CliRunner
 from dotenv import dotenv_values
 
-from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient, RedisSettings
+from queue_core import (
+    MessageConsumer,
+    MessagePublisher,
+    QueueChannels,
+    QueueWorker,
+    RedisClient,
+    RedisSettings,
+)
 from queue_core.dead_letter import DeadLetters, LetterFilter
 from queue_core.errors import AccessDeniedError
+from queue_core.lease import Lease
 from queue_core.letter_counts import letter_traffic, recount_letters
+from queue_core.look import Away, Look, look
 from queue_core.maintenance import maintain
 from queue_core.memory import memory_in_use
 from queue_core.monitor import snapshot
 from queue_core.reclaim import reclaim
 from queue_core.server_facts import server_facts
 from queue_core.stale import stale_holders
+from queue_core.testing import run_until_idle
 from tests.conftest import SERVER_KINDS, server_binary, wait_until
 from tests.topologies.processes import SECONDS, Processes
 from tutormax_pipeline import books
 from tutormax_pipeline.cli import main
 from tutormax_pipeline.drain import drain
 from tutormax_pipeline.letters import dead_letters
+from tutormax_pipeline.metrics.collector import QueueCollector
 from tutormax_pipeline.store import Store
 from tutormax_pipeline.trace import trace
 
-TUTORS = QueueChannels.TUTORS
+TUTORS, FEEDBACK = QueueChannels.TUTORS, QueueChannels.FEEDBACK
 ROOT = Path(__file__).parents[2]
 USERS, GUIDE = ROOT / "deploy" / "redis" / "users.acl", ROOT / "docs" / "redis-topologies.md"
 ROLES = ("publisher", "pipeline", "operator", "monitor")
@@ -124,6 +135,62 @@ def _discard(client: RedisClient, store: Store) -> None:
     assert letters.discard(LetterFilter(text=b"two"), who="me", why="junk", dry_run=False).discarded == 1
 
 
+def _look(client: RedisClient, _: Store) -> None:
+    found = look(client)
+    if isinstance(found, Away) and found.denied:
+        raise AccessDeniedError(found.error)
+    assert isinstance(found, Look)
+
+
+def _scrape(client: RedisClient, store: Store) -> None:
+    collector = QueueCollector(lambda: RedisClient(client.settings), lambda: store, seconds=SECONDS)
+    values = {one.name: one.samples[0].value for one in collector.collect() if one.name.endswith("_up")}
+    assert values["tutormax_store_up"] == 1
+    if not values["tutormax_redis_up"]:
+        raise AccessDeniedError("The scrape found no Redis.")
+
+
+def _work(client: RedisClient, _: Store) -> None:
+    """A message that is handled and renewed meanwhile, and one that fails to its end."""
+    settings = client.settings.model_copy(update={"retry_backoff_ms": 1, "max_retries": 1})
+    with RedisClient(settings) as own:
+        MessagePublisher(own).publish_batch(FEEDBACK, [{"feedback_id": n} for n in ("good", "bad")])
+        worker = QueueWorker(FEEDBACK, client=own)
+        worker.register_handler(FEEDBACK, lambda data: data["feedback_id"] == "good")
+        run_until_idle(worker, own, FEEDBACK, timeout_seconds=SECONDS)
+        assert (worker.statistics().total.processed, worker.statistics().total.dead) == (1, 1)
+
+
+def _renew(client: RedisClient, _: Store) -> None:
+    consumer = MessageConsumer(client, "renewing")
+    MessagePublisher(client).publish(FEEDBACK, {"feedback_id": "held"})
+    lease = Lease(consumer)
+    lease.take(FEEDBACK, [entry.id for entry in consumer.read(FEEDBACK, 10)])
+    assert lease.held()
+    assert lease.renew() == {}
+    consumer.acknowledge(FEEDBACK, *lease.held()[FEEDBACK])
+
+
+def _command(*words: str) -> Operation:
+    """``tutormax`` as the user of a role."""
+
+    def run(client: RedisClient, _: Store) -> None:
+        settings = client.settings
+        assert settings.password is not None
+        variables = {
+            "REDIS_HOST": settings.host,
+            "REDIS_PORT": str(settings.port),
+            "REDIS_USERNAME": settings.username,
+            "REDIS_PASSWORD": settings.password.get_secret_value(),
+        }
+        done = CliRunner().invoke(main, words, b'{"tutor_id": "T9", "name": "x"}', variables)
+        if "refused access" in done.stderr or "REDIS_USERNAME" in done.stderr:
+            raise AccessDeniedError(done.stderr)
+        assert (done.exit_code, done.stderr) == (0, "")
+
+    return run
+
+
 #: Everything that the library does, by a name for it.
 OPERATIONS: dict[str, Operation] = {
     "publish": lambda client, _: MessagePublisher(client).publish(TUTORS, TUTOR),
@@ -143,19 +210,25 @@ OPERATIONS: dict[str, Operation] = {
     "books": lambda client, store: books.look(client, store, TUTORS, datetime.now(UTC)),
     "trace": lambda client, store: trace(client, store, "m2"),
     "facts": lambda client, _: server_facts(client),
+    "look": _look,
+    "scrape": _scrape,
+    "monitor command": _command("monitor", "--snapshot", "--json", "--interval", "0.1"),
+    "publish command": _command("publish", "tutors", "-", "--json"),
     "redrive": _redrive,
     "discard": _discard,
     "recount": lambda client, _: recount_letters(client),
     "consume": _consume,
     "drain": lambda client, store: drain(MessageConsumer(client, "run:1"), store, TUTORS, run_id="1"),
+    "work": _work,
+    "renew": _renew,
     "reclaim": lambda client, _: reclaim(client, TUTORS, min_idle_ms=0),
     "maintain": lambda client, _: maintain(client, TUTORS, datetime.now(UTC) + timedelta(days=2)),
 }
 _LOOKS = {
     "length", "health", "snapshot", "memory", "stale", "letter traffic", "list letters", "letter groups",
-    "books", "trace", "facts",
+    "books", "trace", "facts", "look", "scrape", "monitor command",
 }  # fmt: skip
-_PUBLISHING = {"publish", "publish a batch", "publish into a full queue"}
+_PUBLISHING = {"publish", "publish a batch", "publish into a full queue", "publish command"}
 ALLOWED = {
     "publisher": _PUBLISHING | {"publish and wait", "length", "health"},
     "pipeline": set(OPERATIONS) - {"publish and wait"},

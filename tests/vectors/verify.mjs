@@ -2,17 +2,9 @@
 // Prints, as JSON, what it made of each vector. It shares no code with queue_core.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { parse, Refused } from "./strict_json.mjs";
+import { canonical, parse, Refused } from "../../examples/strict_json.mjs";
 
 const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
-
-// RFC 8785: ECMAScript writes numbers and text as it asks for; keys are sorted as ECMAScript compares text.
-function canonical(value) {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (!(value instanceof Map)) return JSON.stringify(value);
-  const keys = [...value.keys()].sort((a, b) => (a < b ? -1 : 1));
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value.get(key))}`).join(",")}}`;
-}
 
 const sha256 = (text) => createHash("sha256").update(text, "utf8").digest("hex");
 

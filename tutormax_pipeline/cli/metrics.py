@@ -21,8 +21,8 @@ _STEP_SECONDS = 0.1
 def metrics(host: str, port: int) -> None:
     """Serve the figures of the queues for Prometheus, until Ctrl-C.
 
-    Each scrape looks anew. Where Redis or the store is away, the figures say so. There is no password:
-    whoever reaches the address reads the figures, which tell nothing of any message.
+    Each scrape looks anew, and changes nothing. Where Redis or the store is away, the figures say so. There
+    is no password: whoever reaches the address reads the figures, which tell nothing of any message.
     """
     if importlib.util.find_spec("prometheus_client") is None:
         raise click.ClickException(
@@ -37,7 +37,7 @@ def metrics(host: str, port: int) -> None:
     redis_settings(settings)
 
     def open_store() -> Store:
-        return Store.open(settings.store_address, timeout_seconds=settings.store_timeout_seconds)
+        return Store.open_to_read(settings.store_address, timeout_seconds=settings.store_timeout_seconds)
 
     registry.register(QueueCollector(lambda: RedisClient(redis_settings(settings)), open_store))
     with stop_on_signals() as stop:

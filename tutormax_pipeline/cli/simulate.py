@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 import click
 import orjson
@@ -16,27 +18,36 @@ from queue_core import QueueChannels, RedisClient
 from queue_core.simulation import Plan, Tally, Upstream, business, play, with_faults
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 
-_RATE = click.FloatRange(0, 10_000_000)
+
+class _Finite(click.FloatRange):
+    """A range that NaN and infinities are not in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+_RATE = _Finite(0, 10_000_000)
 
 
 @click.command()
-@click.option("--days", type=click.FloatRange(0, 3_650, min_open=True), default=7, show_default=True)
+@click.option("--days", type=_Finite(0, 3_650, min_open=True), default=7, show_default=True)
 @click.option("--tutors", type=_RATE, default=100, show_default=True, help="Messages a day.")
 @click.option("--sessions", type=_RATE, default=2_500, show_default=True, help="Messages a day.")
 @click.option("--feedback", type=_RATE, default=400, show_default=True, help="Messages a day.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0),
+    type=_Finite(0),
     default=1,
     show_default=True,
     help="1 is as it happens, 60 an hour a minute, 0 as fast as possible.",
 )
-@click.option(
-    "--bad-share", type=click.FloatRange(0, 0.99), default=0, show_default=True, help="Bad ones, of all."
-)
+@click.option("--bad-share", type=_Finite(0, 0.99), default=0, show_default=True, help="Bad ones, of all.")
 @click.option(
     "--duplicate-share",
-    type=click.FloatRange(0, 1),
+    type=_Finite(0, 1),
     default=0,
     show_default=True,
     help="Sent twice, of good.",
@@ -65,7 +76,10 @@ def simulate(  # noqa: PLR0917 - click passes them by name
     The same seed and start give the same messages. Ctrl-C ends it. A full queue is waited for.
     """
     begins = start.replace(tzinfo=UTC) if start else datetime.now(UTC).replace(microsecond=0)
-    events = business(Plan(days, tutors, sessions, feedback, seed), begins)
+    try:
+        events = business(Plan(days, tutors, sessions, feedback, seed), begins)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     mixed = with_faults(events, bad_share=bad_share, duplicate_share=duplicate_share, seed=seed)
     messages = islice(mixed, limit)
     if dry_run:

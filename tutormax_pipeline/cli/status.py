@@ -13,7 +13,7 @@ from queue_core import QueueChannels, RedisClient
 from queue_core.monitor import ChannelSnapshot, snapshot
 from tutormax_pipeline.cli.age import age
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
-from tutormax_pipeline.store import Store
+from tutormax_pipeline.store import Store, StoreNotReadyError
 
 
 @click.command()
@@ -21,12 +21,11 @@ from tutormax_pipeline.store import Store
 def status(as_json: bool) -> None:
     """Show every queue and its table."""
     settings = PipelineSettings.load()
-    with (
-        RedisClient(redis_settings(settings)) as client,
-        Store.open(settings.store_address, timeout_seconds=settings.store_timeout_seconds) as store,
-    ):
-        found = [(snapshot(client, channel), store.row_count(channel)) for channel in QueueChannels.all()]
+    with RedisClient(redis_settings(settings)) as client:
+        snapshots = [snapshot(client, channel) for channel in QueueChannels.all()]
         address = client.address
+    rows = _row_counts(settings)
+    found = list(zip(snapshots, rows, strict=True))
     if as_json:
         channels = {one.channel: {**asdict(one), "rows": rows} for one, rows in found}
         click.echo(orjson.dumps({"redis": address, "channels": channels}).decode())
@@ -34,7 +33,19 @@ def status(as_json: bool) -> None:
         Console().print(_table(found, address))
 
 
-def _table(found: list[tuple[ChannelSnapshot, int]], address: str) -> Table:
+def _row_counts(settings: PipelineSettings) -> list[int | None]:
+    """Rows of each channel's table; None where there are no tables yet."""
+    try:
+        with Store.open_to_read(
+            settings.store_address, timeout_seconds=settings.store_timeout_seconds
+        ) as store:
+            return [store.row_count(channel) for channel in QueueChannels.all()]
+    except StoreNotReadyError as error:
+        click.echo(f"Rows are not known: {error}", err=True)
+        return [None] * len(QueueChannels.all())
+
+
+def _table(found: list[tuple[ChannelSnapshot, int | None]], address: str) -> Table:
     table = Table(title=f"Queues on {address}", title_justify="left")
     table.add_column("channel")
     for name in ("waiting", "pending", "retry", "dead", "oldest", "rows"):
@@ -48,7 +59,7 @@ def _table(found: list[tuple[ChannelSnapshot, int]], address: str) -> Table:
             f"{one.scheduled:,}",
             _coloured(f"{one.dead:,}", "red", when=one.dead > 0),
             age(one.oldest_unprocessed_age_seconds),
-            f"{rows:,}",
+            "-" if rows is None else f"{rows:,}",
         )
     return table
 

@@ -23,8 +23,8 @@ from tutormax_pipeline.metrics.families import (
 )
 from tutormax_pipeline.metrics.ledger_counts import LedgerCounts
 from tutormax_pipeline.metrics.letter_tally import LetterTally
-from tutormax_pipeline.metrics.timed_look import TimedLook
 from tutormax_pipeline.store import Store
+from tutormax_pipeline.timed_look import TimedLook
 
 #: How long a scrape waits for each of Redis and the store; Prometheus itself waits 10 s unless told.
 SCRAPE_SECONDS = 4.0

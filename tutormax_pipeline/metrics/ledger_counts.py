@@ -21,7 +21,7 @@ class LedgerCounts:
     """Counts of a store that may be away, and of a ledger that may be large.
 
     Args:
-        open_store: opens it; again after it was away.
+        open_store: opens it, to read; again after it was away.
         clock: seconds on a clock that never jumps.
     """
 
@@ -42,6 +42,9 @@ class LedgerCounts:
         try:
             if self._store is None:
                 self._store = self._open_store()
+            else:
+                # Between two counts it would not be noticed else that the store went away.
+                self._store.require_tables()
             if self._counted is None or begun >= self._next_count:
                 self._counted = settled_ever(self._store)
                 ended = self._clock()

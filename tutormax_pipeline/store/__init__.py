@@ -5,7 +5,7 @@ with Store.open(StoreSettings()) as store:
 """
 
 from tutormax_pipeline.store.arrival import Arrival, Settlement
-from tutormax_pipeline.store.errors import StoreError, StoreUnavailableError
+from tutormax_pipeline.store.errors import StoreError, StoreNotReadyError, StoreUnavailableError
 from tutormax_pipeline.store.store import Store
 
-__all__ = ["Arrival", "Settlement", "Store", "StoreError", "StoreUnavailableError"]
+__all__ = ["Arrival", "Settlement", "Store", "StoreError", "StoreNotReadyError", "StoreUnavailableError"]

@@ -55,12 +55,13 @@ class BatchWriter(Protocol):
 class Database(Protocol):
     """A kind of database."""
 
-    def engine(self, url: str, timeout_seconds: float) -> Engine:
+    def engine(self, url: str, timeout_seconds: float, *, read_only: bool = False) -> Engine:
         """An engine whose transactions heed :data:`PURPOSE`; it shows no values in errors.
 
         Args:
             url: SQLAlchemy address.
             timeout_seconds: how long to wait for another writer, for a connection and for an answer.
+            read_only: whether nothing can be written through it, nor a file be made.
 
         Raises:
             StoreError: the address, or what is installed, will not do.

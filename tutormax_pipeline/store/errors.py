@@ -24,6 +24,10 @@ class StoreUnavailableError(StoreError):
     """The database cannot do its work now: away, locked, read-only, full. Never a message's fault."""
 
 
+class StoreNotReadyError(StoreError):
+    """The tables are not there yet, or are those of older code: to be made or migrated first."""
+
+
 class StoreContendedError(StoreUnavailableError):
     """The database undid a transaction because of another one, such as in a deadlock."""
 

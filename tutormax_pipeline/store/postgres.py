@@ -29,7 +29,7 @@ _DRIVERS = ("postgresql", "postgresql+psycopg")
 class Postgres:
     """See :class:`tutormax_pipeline.store.database.Database`."""
 
-    def engine(self, url: str, timeout_seconds: float) -> Engine:
+    def engine(self, url: str, timeout_seconds: float, *, read_only: bool = False) -> Engine:
         """An engine on whose connections both sides give up after the time-out."""
         address = make_url(url)
         if address.drivername not in _DRIVERS:
@@ -53,7 +53,7 @@ class Postgres:
             return connection
 
         def prepare(connection: psycopg.Connection[Any], _: object) -> None:
-            connection.execute(_session(timeout_seconds))
+            connection.execute(_session(timeout_seconds, read_only=read_only))
             connection.commit()
 
         event.listen(engine, "do_connect", connect)
@@ -87,7 +87,7 @@ def _connecting(timeout_seconds: float) -> dict[str, Any]:
     }
 
 
-def _session(timeout_seconds: float) -> str:
+def _session(timeout_seconds: float, *, read_only: bool) -> str:
     limit = f"'{math.ceil(timeout_seconds * 1000)}ms'"
     settings = {
         "timezone": "'UTC'",
@@ -98,6 +98,8 @@ def _session(timeout_seconds: float) -> str:
         # What a trigger has to say may quote a row, and would be logged.
         "client_min_messages": "error",
     }
+    if read_only:
+        settings["default_transaction_read_only"] = "on"
     return "; ".join(f"SET {name} = {value}" for name, value in settings.items())
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.schema import SetColumnComment, SetTableComment
 
 from tutormax_pipeline.store.database import PURPOSE, Purpose
-from tutormax_pipeline.store.errors import StoreError
+from tutormax_pipeline.store.errors import StoreError, StoreNotReadyError
 from tutormax_pipeline.store.tables import all_tables
 
 #: Newest revision under ``migrations/versions``; known here so that opening a store that is up to
@@ -46,6 +46,19 @@ def revision(engine: Engine) -> Revision:
             missing = _missing(connection)
             return Revision(name, Standing.BEHIND if missing else Standing.UP_TO_DATE)
     return Revision(name, Standing.BEHIND if name is None or _is_known(name) else Standing.NEWER)
+
+
+def unfit(found: Revision, address: str) -> StoreError:
+    """The error of tables that are not those of this code."""
+    if found.standing is Standing.NEWER:
+        return StoreError(
+            f"The tables of the store at {address} are at revision {found.name}, made by a newer version. "
+            "Install that, or give another TUTORMAX_STORE_URL."
+        )
+    has = "has no tables yet" if found.name is None else "has tables of an older version"
+    return StoreNotReadyError(
+        f"The store at {address} {has}. The first drain brings them up to date, or 'tutormax store upgrade'."
+    )
 
 
 def upgrade(engine: Engine) -> None:

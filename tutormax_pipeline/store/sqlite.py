@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, event, make_url
 from sqlalchemy.dialects.sqlite import insert
 
 from queue_core.channels import Channel
 from tutormax_pipeline.store.database import PURPOSE, BatchWriter, Purpose
-from tutormax_pipeline.store.errors import StoreUnavailableError
+from tutormax_pipeline.store.errors import StoreNotReadyError, StoreUnavailableError
 from tutormax_pipeline.store.sqlite_batch import SqliteBatch
 
 #: Measured: larger pages, a cache and fewer checkpoints make the ledger's random index a third cheaper.
@@ -33,14 +33,25 @@ _ANALYSIS_LIMIT = 1_000
 class Sqlite:
     """See :class:`tutormax_pipeline.store.database.Database`."""
 
-    def engine(self, url: str, timeout_seconds: float) -> Engine:
-        """An engine for a file, which is made if it is not there."""
+    def engine(self, url: str, timeout_seconds: float, *, read_only: bool = False) -> Engine:
+        """An engine for a file, which is made if it is not there, unless it is only to be read."""
         address = make_url(url)
-        if address.database and address.database != ":memory:":
-            _make_private(Path(address.database))
+        is_file = bool(address.database) and address.database != ":memory:"
+        if is_file and not read_only:
+            _make_private(Path(str(address.database)))
         # An error's text goes into run events, with those of its causes: no values in it.
-        engine = create_engine(address, connect_args={"timeout": timeout_seconds}, hide_parameters=True)
-        event.listen(engine, "connect", _prepare)
+        engine = create_engine(
+            address,
+            connect_args={"timeout": timeout_seconds},
+            hide_parameters=True,
+            # A connection that is kept would go on reading a file that was deleted or replaced.
+            poolclass=NullPool if is_file and read_only else None,
+        )
+        if is_file and read_only:
+            event.listen(engine, "do_connect", _connect_to_read)
+            event.listen(engine, "connect", _prepare_to_read)
+        else:
+            event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         return engine
 
@@ -69,6 +80,24 @@ def _make_private(file: Path) -> None:
             f"The store {file} cannot be written ({error.strerror}). "
             "Check TUTORMAX_STORE_URL and TUTORMAX_HOME, and the rights there."
         ) from None
+
+
+def _connect_to_read(_: object, __: object, args: tuple[Any, ...], options: dict[str, Any]) -> object:
+    file = Path(args[0])
+    try:
+        file.stat()
+    except FileNotFoundError:
+        raise StoreNotReadyError(
+            f"The store {file} is not there yet. The first drain makes it, or 'tutormax store upgrade'; "
+            "else check TUTORMAX_STORE_URL and TUTORMAX_HOME."
+        ) from None
+    except OSError:
+        pass  # SQLite says it, too
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", *args[1:], uri=True, **options)
+
+
+def _prepare_to_read(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # as in _prepare, whose settings are the writers'
 
 
 def _prepare(connection: sqlite3.Connection, _: object) -> None:

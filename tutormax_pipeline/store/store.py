@@ -32,15 +32,16 @@ class Store:
         url: SQLAlchemy address, ``sqlite:///path/to/file.db`` or ``postgresql://user:password@host/database``.
         timeout_seconds: how long to wait for another writer before the database counts as locked; on
             PostgreSQL also for a connection, and for every statement.
+        read_only: whether nothing can be written through it, nor a file be made.
 
     Raises:
         StoreError: no such kind of database is known.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 30) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 30, read_only: bool = False) -> None:
         self.address = _without_secrets(url)
         self._database = _database(url)
-        self.engine = self._database.engine(url, timeout_seconds)
+        self.engine = self._database.engine(url, timeout_seconds, read_only=read_only)
 
     @classmethod
     def open(cls, url: str, *, timeout_seconds: float = 30) -> Self:
@@ -53,6 +54,35 @@ class Store:
         store = cls(url, timeout_seconds=timeout_seconds)
         store.upgrade()
         return store
+
+    @classmethod
+    def open_to_read(cls, url: str, *, timeout_seconds: float = 30) -> Self:
+        """Open the database to look at it: nothing is made, migrated or written.
+
+        Raises:
+            StoreNotReadyError: it is not there, has no tables, or those of older code.
+            StoreUnavailableError: it cannot be reached or read.
+            StoreError: it was made by newer code, or is no database.
+        """
+        store = cls(url, timeout_seconds=timeout_seconds, read_only=True)
+        try:
+            store.require_tables()
+        except StoreError:
+            store.close()
+            raise
+        return store
+
+    def require_tables(self) -> None:
+        """Make sure that the tables are those of this code; nothing is changed.
+
+        Raises:
+            StoreNotReadyError: there are none, or those of older code.
+            StoreUnavailableError: the database cannot be reached or read.
+            StoreError: they were made by newer code.
+        """
+        found = self.revision()
+        if found.standing is not schema.Standing.UP_TO_DATE:
+            raise schema.unfit(found, self.address)
 
     def upgrade(self) -> None:
         """Create the tables or bring them up to date; for several at once, too.

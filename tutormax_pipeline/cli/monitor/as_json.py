@@ -38,15 +38,11 @@ def as_json(looks: Looks, *, now: datetime) -> str:
 
 
 def _channel(looks: Looks, one: ChannelLook) -> dict[str, Any]:
-    rates, history = looks.rates(one.figures.channel), looks.history(one.figures.channel)
+    rates = looks.rates(one.figures.channel)
     return {
         **asdict(one.figures),
         "published_per_second": rates.published if looks.away is None else None,
         "processed_per_second": rates.processed if looks.away is None else None,
-        "history": {
-            "published_per_second": [each.published for each in history],
-            "processed_per_second": [each.processed for each in history],
-        },
         "consumers": [asdict(consumer) for consumer in one.consumers],
     }
 

@@ -21,6 +21,7 @@ from queue_core.stopping import stop_on_signals
 from tutormax_pipeline.cli.monitor.as_json import as_json
 from tutormax_pipeline.cli.monitor.screen import screen
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
+from tutormax_pipeline.timed_look import TimedLook
 
 #: Between the two looks of a snapshot, at most: enough to tell a rate.
 _SNAPSHOT_SECONDS = 1.0
@@ -58,29 +59,37 @@ def monitor(once: bool, for_programs: bool, interval: float) -> None:
     when it is back. Ctrl-C ends it.
     """
     console, looks = Console(highlight=False), Looks()
-    with stop_on_signals() as stop, _looks(PipelineSettings.load()) as take:
+    with stop_on_signals() as stop, _looks(PipelineSettings.load(), stop) as take:
         first = take()
         if isinstance(first, Away) and (once or first.denied):
             raise _error(first)
-        looks.take(first)
         if once:
             _wait(min(interval, _SNAPSHOT_SECONDS), stop)
             second = take()
             if isinstance(second, Away):
                 raise _error(second)
+            if first is None or second is None:
+                raise click.Abort
+            looks.take(first)
             looks.take(second)
             _show_once(looks, console, for_programs=for_programs)
             return
         with _shown(console, interval, for_programs=for_programs) as show:
-            show(looks)
-            while not _wait(interval, stop):
-                looks.take(take())
+            found = first
+            while found is not None:
+                looks.take(found)
                 show(looks)
+                found = None if _wait(interval, stop) else take()
 
 
 @contextmanager
-def _looks(settings: PipelineSettings) -> Iterator[Callable[[], Look | Away]]:
-    """Look again and again, after an outage over a new client: an embedded server may have another port."""
+def _looks(
+    settings: PipelineSettings, stop: Callable[[], bool]
+) -> Iterator[Callable[[], Look | Away | None]]:
+    """Look again and again, after an outage over a new client: an embedded server may have another port.
+
+    None where a stop was asked for before the answer came, as a server that is frozen gives none for long.
+    """
     client = RedisClient(redis_settings(settings))
 
     def take() -> Look | Away:
@@ -91,8 +100,16 @@ def _looks(settings: PipelineSettings) -> Iterator[Callable[[], Look | Away]]:
             client = RedisClient(redis_settings(settings))
         return found
 
+    timed = TimedLook(take, _STEP_SECONDS)
+
+    def take_unless_stopped() -> Look | Away | None:
+        found = None
+        while found is None and not stop():
+            found = timed()
+        return found
+
     try:
-        yield take
+        yield take_unless_stopped
     finally:
         client.close()
 

@@ -1,12 +1,22 @@
-// JSON as the contract has it, read without JSON.parse, which takes duplicate keys and rounds integers.
+// JSON as the contract has it: read without JSON.parse, which takes duplicate keys and rounds integers, and
+// written in its canonical form.
 
 const MOST_NESTING = 64;
 const ESCAPES = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 
 export class Refused extends Error {}
 
+// RFC 8785: ECMAScript writes numbers and text as it asks for; keys are sorted as ECMAScript compares text.
+export function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (!(value instanceof Map)) return JSON.stringify(value);
+  const keys = [...value.keys()].sort((a, b) => (a < b ? -1 : 1));
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value.get(key))}`).join(",")}}`;
+}
+
 // Objects come back as Map: a key may be called __proto__, and the order of keys must not depend on them.
-export function parse(bytes) {
+// What is to stand in other objects or lists says in how many: they count as nesting.
+export function parse(bytes, within = 0) {
   let text, at = 0;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -99,11 +109,11 @@ export function parse(bytes) {
     const number = Number(found[0]);
     const isInteger = found[1] === undefined && found[2] === undefined;
     if (!Number.isFinite(number)) throw new Refused("a number beyond a double");
-    if (isInteger && !Number.isSafeInteger(number)) throw new Refused("an integer beyond 2^53 - 1");
+    if (isInteger && !Number.isSafeInteger(number)) throw new Refused("an integer beyond 2^53 - 1; send it as text");
     return number;
   }
 
-  const found = value(0);
+  const found = value(within);
   if (at !== text.length) throw new Refused(`something follows at ${at}`);
   return found;
 }
