@@ -66,7 +66,7 @@ class _Examination:
 
 
 def _parts(words: str) -> tuple[str, str]:
-    """What is wrong and what to do, which stands after the cause in brackets, in a sentence, or after a ``;``."""
+    """What is wrong, and what to do: after the cause in brackets, as a sentence, or after a ``;``."""
     for end, kept in (("). ", ")."), (". ", "."), ("; ", ".")):
         summary, found, remedy = words.partition(end)
         if found:

@@ -11,7 +11,7 @@ from sqlalchemy.schema import SetColumnComment, SetTableComment
 
 from tutormax_pipeline.store.database import PURPOSE, Purpose
 from tutormax_pipeline.store.errors import StoreError
-from tutormax_pipeline.store.tables import all_tables
+from tutormax_pipeline.store.tables import all_tables, message_ledger
 
 #: Newest revision under ``migrations/versions``; known here so that opening a store that is up to
 #: date does not load Alembic.
@@ -24,6 +24,7 @@ class Standing(Enum):
     UP_TO_DATE = "up to date"
     BEHIND = "behind"
     NEWER = "made by newer code"
+    FOREIGN = "not this pipeline's, or without their revision"
 
 
 class Revision(NamedTuple):
@@ -42,17 +43,14 @@ def revision(engine: Engine) -> Revision:
     """Look at the database's tables, and change nothing."""
     with engine.connect() as connection:
         name = _revision(connection)
-        if name == HEAD:
-            missing = _missing(connection)
-            return Revision(name, Standing.BEHIND if missing else Standing.UP_TO_DATE)
-    return Revision(name, Standing.BEHIND if name is None or _is_known(name) else Standing.NEWER)
+        return Revision(name, _standing(connection, name))
 
 
 def upgrade(engine: Engine) -> None:
     """Create or migrate the tables; does nothing to a database that is up to date.
 
     Raises:
-        StoreError: the database was made by newer code.
+        StoreError: the database was made by newer code, or has tables that are not ours.
     """
     with engine.connect() as connection:
         if _revision(connection) == HEAD and not _missing(connection):
@@ -61,7 +59,7 @@ def upgrade(engine: Engine) -> None:
     with engine.execution_options(**{PURPOSE: Purpose.ALONE}).begin() as connection:
         name = _revision(connection)
         if name != HEAD:
-            _migrate(connection, name)
+            _migrate(connection, _standing(connection, name), name)
         all_tables().create_all(connection)
         _comment(connection)
 
@@ -70,6 +68,17 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _standing(connection: Connection, name: str | None) -> Standing:
+    if name == HEAD:
+        return Standing.BEHIND if _missing(connection) else Standing.UP_TO_DATE
+    there = set(inspect(connection).get_table_names())
+    if name is None:
+        return Standing.FOREIGN if there & set(all_tables().tables) else Standing.BEHIND
+    if message_ledger.name not in there:  # every revision of ours has it
+        return Standing.FOREIGN
+    return Standing.BEHIND if _is_known(name) else Standing.NEWER
 
 
 def _missing(connection: Connection) -> set[str]:
@@ -86,11 +95,17 @@ def _is_known(name: str) -> bool:
         return False
 
 
-def _migrate(connection: Connection, name: str | None) -> None:
+def _migrate(connection: Connection, standing: Standing, name: str | None) -> None:
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415
 
-    if name is not None and not _is_known(name):
+    if standing is Standing.FOREIGN:
+        raise StoreError(
+            "The store's database has tables of the same names that are not this pipeline's, or whose "
+            "revision was deleted from alembic_version. Give a database of its own in TUTORMAX_STORE_URL, or "
+            "restore a backup of alembic_version."
+        )
+    if standing is Standing.NEWER:
         raise StoreError(
             f"The store's tables are at revision {name}, which this version ({HEAD}) does not know: "
             "they were made by a newer version. Install that, or give another TUTORMAX_STORE_URL."
