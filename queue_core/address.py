@@ -30,7 +30,21 @@ def parse_addresses(text: str, default_port: int) -> tuple[Address, ...]:
     return tuple(_parse(one.strip(), default_port) for one in text.split(","))
 
 
+def check_host(host: str) -> str:
+    """A host as it may stand by itself: with an ``@`` in it, what comes before that would be shown with it.
+
+    Raises:
+        ValueError: it holds a user name or a password.
+    """
+    if "@" in host:
+        raise ValueError(
+            "must be a host by itself, without @: user name and password have variables of their own"
+        )
+    return host
+
+
 def _parse(text: str, default_port: int) -> Address:
+    check_host(text)
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":") or str(default_port)

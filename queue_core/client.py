@@ -23,10 +23,17 @@ import redis
 from redis.client import Pipeline
 from redis.commands.core import Script
 
+from queue_core.answers import answer_of, is_unknown_command, quote_nothing
 from queue_core.channels import Keys
 from queue_core.config import RedisSettings
 from queue_core.connecting import connect
-from queue_core.errors import AccessDeniedError, NotReplicatedError, QueueError, QueueUnavailableError
+from queue_core.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    NotReplicatedError,
+    QueueError,
+    QueueUnavailableError,
+)
 from queue_core.failpoints import around
 from queue_core.remedies import in_short, remedy_for
 from queue_core.sentinel import SentinelAccessError
@@ -65,6 +72,9 @@ _DENIED_ANSWERS = (
     "The user executing the script can't",
     "Protocol error: unauthenticated",
 )
+
+#: What a server says of itself wherever it is one.
+_HEALTH = ("used_memory", "maxmemory", "maxmemory_policy", "aof_enabled", "connected_clients")
 
 #: Scripts that others begin with, each with the function that calls for it; one that needs another before it.
 _SHARED = (("attempts", "failures_in"), ("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
@@ -118,12 +128,21 @@ class RedisClient:
 
         Raises:
             QueueUnavailableError: it does not answer.
+            ConfigurationError: it is a Sentinel.
+            QueueError: it does not say how it is.
         """
         with self.errors():
             started = time.perf_counter()
             self.redis.ping()
             latency_ms = (time.perf_counter() - started) * 1000
             info: dict[str, Any] = self.redis.info()
+        if _mode(info) == "sentinel":
+            raise self._a_sentinel()
+        if unsaid := [field for field in _HEALTH if field not in info]:
+            raise QueueError(
+                f"Redis at {self.address} does not say its {', '.join(unsaid)} (INFO). "
+                "Connect to the server itself, or allow INFO with all of its sections."
+            )
         name = info.get("server_name", "redis")
         return Health(
             latency_ms=latency_ms,
@@ -157,15 +176,19 @@ class RedisClient:
         Raises:
             AccessDeniedError: wrong or missing password, or a command the user may not run.
             QueueUnavailableError: not reachable, or not able to serve now.
+            ConfigurationError: a Sentinel, or a member of a Cluster, where the settings know of none.
             QueueError: any other answer that is an error.
         """
         try:
             yield
         except _DENIED as error:
+            quote_nothing(error)
             raise self._denied(error) from error
         except _UNAVAILABLE as error:
+            quote_nothing(error)
             raise self._unavailable(error) from error
         except redis.RedisError as error:
+            quote_nothing(error)
             answer = answer_of(error)
             if answer.startswith(_DENIED_ANSWERS):
                 raise self._denied(error) from error
@@ -174,7 +197,12 @@ class RedisClient:
             if isinstance(error, _OF_A_CLUSTER):
                 if self.settings.cluster:
                     raise self._unavailable(error) from error
-                answer += ". It is a Cluster: set REDIS_CLUSTER=true."
+                # Where the keys are is of no use without it.
+                raise ConfigurationError(
+                    f"Redis at {self.address} is a member of a Cluster. Set REDIS_CLUSTER=true."
+                ) from error
+            if is_unknown_command(error) and self._is_a_sentinel():
+                raise self._a_sentinel() from error
             raise QueueError(f"Redis at {self.address} answered: {answer}") from error
 
     def close(self) -> None:
@@ -189,6 +217,26 @@ class RedisClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _is_a_sentinel(self) -> bool:
+        if self.settings.sentinels or self.settings.cluster:
+            return False
+        # A Sentinel has no databases to choose from, so that the pool's own connections may be of no use.
+        pool = self.redis.connection_pool
+        options = pool.connection_kwargs | {"db": 0, "connection_class": pool.connection_class}
+        try:
+            with redis.Redis.from_pool(redis.ConnectionPool(**options)) as one:
+                info: dict[str, Any] = one.info("server")
+        except redis.RedisError:
+            return False
+        return _mode(info) == "sentinel"
+
+    def _a_sentinel(self) -> ConfigurationError:
+        place = self.address.partition("/")[0]
+        return ConfigurationError(
+            f"Redis at {self.address}: that is a Sentinel, which knows where Redis is. "
+            f"Set REDIS_SENTINELS={place} in place of REDIS_HOST, REDIS_PORT and REDIS_URL."
+        )
 
     def _denied(self, error: Exception) -> AccessDeniedError:
         if isinstance(error, SentinelAccessError):
@@ -222,11 +270,6 @@ def get_redis_client(settings: RedisSettings | None = None) -> RedisClient:
     return RedisClient(settings)
 
 
-def answer_of(error: Exception) -> str:
-    """The server's own words, without the command that redis-py puts before them in a pipeline."""
-    return str(error).rpartition(" of pipeline caused error: ")[2]
-
-
 def retrying(attempts: int, pause: Callable[[int], None], action: Callable[[], _T]) -> _T:
     """Do ``action`` up to ``attempts`` times while Redis is away; only for what may safely happen twice."""
     for attempt in range(1, attempts):
@@ -237,6 +280,10 @@ def retrying(attempts: int, pause: Callable[[int], None], action: Callable[[], _
         except QueueUnavailableError:
             pause(attempt)
     return action()
+
+
+def _mode(info: dict[str, Any]) -> str:
+    return str(info.get("redis_mode") or info.get("server_mode"))  # the latter of Valkey
 
 
 @cache

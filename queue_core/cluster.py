@@ -9,10 +9,14 @@ import redis
 from redis.crc import key_slot
 
 from queue_core.address import Address
+from queue_core.answers import answer_of, is_unknown_command
+from queue_core.errors import ConfigurationError
 from queue_core.primary import Directory
 
 #: What stands for the name of a server that does not know it.
 _NAMELESS = ("", "?")
+#: Words of a server that is none of a Cluster.
+_NO_CLUSTER = "cluster support disabled"
 
 
 class ClusterNodes(Directory):
@@ -37,9 +41,10 @@ class ClusterNodes(Directory):
 
         Raises:
             redis.ConnectionError: none of them answers, or none knows.
+            ConfigurationError: of those that answer none is a member of a Cluster.
             redis.AuthenticationError, redis.exceptions.NoPermissionError: one refused us.
         """
-        problems, told = [], False
+        problems, no_members, answered, told = [], [], False, False
         asked: set[Address] = set()
         while left := [node for node in self._nodes if node not in asked]:
             asked.add(node := left[0])
@@ -49,15 +54,22 @@ class ClusterNodes(Directory):
             except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
                 raise
             except redis.RedisError as error:
-                problems.append(f"{node}: {error}")
+                problems.append(f"{node}: {answer_of(error)}")
+                if is_unknown_command(error) or _NO_CLUSTER in answer_of(error):
+                    no_members.append(str(node))
                 self._ask_last(node)
                 continue
-            owner = self._learn(slots, node)
+            owner, answered = self._learn(slots, node), True
             if owner is None:
                 problems.append(f"{node}: nobody has slot {self._slot}")
                 continue
             told = True
             yield owner
+        if no_members and not answered:
+            raise ConfigurationError(
+                f"REDIS_CLUSTER: {', '.join(no_members)} is no member of a Cluster; set it to false, or give "
+                "a member in REDIS_HOST or REDIS_URL"
+            )
         if not told:
             raise redis.ConnectionError(
                 f"no server of the Cluster knows who has our keys: {'; '.join(problems)}"

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.connection import parse_url
 
-from queue_core.address import Address, parse_addresses
+from queue_core.address import Address, check_host, parse_addresses
 from queue_core.errors import ConfigurationError
 
 
@@ -57,6 +57,8 @@ class EnvironmentSettings(BaseSettings):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             field = cls.model_fields.get(name)
             secret = field is not None and "SecretStr" in str(field.annotation)
+            # Before an @ there may be a password, in the wrong variable.
+            secret = secret or "@" in str(problem["input"])
             got = "" if secret else f", got {problem['input']!r}"
             meaning = f" ({field.description})" if field is not None and field.description else ""
             variable = f"{cls.model_config['env_prefix']}{name}".upper()
@@ -100,7 +102,9 @@ class RedisSettings(EnvironmentSettings):
     url: Annotated[SecretStr, AfterValidator(_check_url)] | None = Field(
         None, description="whole address; wins over host, port, db, user name and password"
     )
-    host: str = Field("localhost", min_length=1, description="host name or address of the server")
+    host: Annotated[str, AfterValidator(check_host)] = Field(
+        "localhost", min_length=1, description="host name or address of the server"
+    )
     port: int = Field(6379, ge=1, le=65535, description="TCP port, 1 to 65535")
     db: int = Field(0, ge=0, description="number of the logical database")
     username: str | None = Field(None, description="ACL user name")

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import redis
 
+from queue_core.answers import answer_of
 from queue_core.channels import CONSUMER_GROUP, Channel
-from queue_core.client import RedisClient, answer_of
+from queue_core.client import RedisClient
 from queue_core.errors import ConfigurationError
 from queue_core.failpoints import around
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import redis
 
+from queue_core.answers import answer_of
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel
-from queue_core.client import RedisClient, answer_of
+from queue_core.client import RedisClient
 
 _NOT_THERE = ("NOGROUP", "ERR no such key", "no such key")
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import redis
 
+from queue_core.answers import answer_of
 from queue_core.channels import QueueChannels
-from queue_core.client import RedisClient, answer_of
+from queue_core.client import RedisClient
 from queue_core.errors import QueueError
 
 #: Letters counted in one step; a step reads their bodies, of up to a megabyte each, on the server.

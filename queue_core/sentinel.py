@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
 
 from queue_core.address import Address
+from queue_core.answers import answer_of, is_unknown_command
 from queue_core.errors import ConfigurationError
 from queue_core.primary import Directory
 
@@ -26,7 +26,7 @@ class Sentinels(Directory):
     """
 
     def __init__(self, sentinels: Sequence[tuple[Address, redis.Redis]], service: str) -> None:
-        self._sentinels = deque(sentinels)
+        self._sentinels = tuple(sentinels)
         self._service = service
 
     def candidates(self) -> Iterator[Address]:
@@ -35,41 +35,51 @@ class Sentinels(Directory):
         Raises:
             redis.ConnectionError: none of them answers.
             SentinelAccessError: one refused us.
-            ConfigurationError: none of those that answer knows the service.
+            ConfigurationError: none of those that answer is a Sentinel that knows the service.
         """
-        problems, strangers = [], 0
-        for _ in range(len(self._sentinels)):
-            address, sentinel = self._sentinels[0]
+        problems, no_sentinels, strangers, told = [], [], 0, False
+        # As they stand now: other threads put them in another order meanwhile.
+        for address, sentinel in self._sentinels:
             try:
                 found = self._ask(sentinel)
             except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
-                raise SentinelAccessError(f"Sentinel {address}: {error}") from error
+                raise SentinelAccessError(f"Sentinel {address}: {answer_of(error)}") from error
             except redis.RedisError as error:
-                problems.append(f"{address}: {error}")
+                problems.append(f"{address}: {answer_of(error)}")
+                if is_unknown_command(error):
+                    no_sentinels.append(str(address))
             else:
                 if found is None:
                     strangers += 1
                 else:
+                    told = True
                     yield found
-            self._sentinels.rotate(-1)
-        if strangers and strangers + len(problems) == len(self._sentinels):
+            self._ask_last(address)
+        if told:
+            return
+        if strangers:
             raise ConfigurationError(
                 f"REDIS_SENTINEL_MASTER: the Sentinels know no service {self._service!r}; "
                 "give the name that stands after 'sentinel monitor' in their configuration"
             )
-        if len(problems) == len(self._sentinels):
-            raise redis.ConnectionError(f"no Sentinel answers: {'; '.join(problems)}")
+        if no_sentinels:
+            raise ConfigurationError(
+                f"REDIS_SENTINELS: {', '.join(no_sentinels)} is no Sentinel; "
+                "name the Sentinels, usually on port 26379, or unset it and set REDIS_HOST"
+            )
+        raise redis.ConnectionError(f"no Sentinel answers: {'; '.join(problems)}")
 
     def distrust(self) -> None:
         """Ask another Sentinel first next time."""
-        self._sentinels.rotate(-1)
+        self._ask_last(self._sentinels[0][0])
 
     def still(self, address: Address) -> bool | None:
         """What the Sentinel says that answered last."""
+        asked, sentinel = self._sentinels[0]
         try:
-            found = self._ask(self._sentinels[0][1])
+            found = self._ask(sentinel)
         except redis.RedisError:
-            self._sentinels.rotate(-1)
+            self._ask_last(asked)
             return None
         return found == address
 
@@ -88,6 +98,14 @@ class Sentinels(Directory):
             return  # then the first write tells
         if role != b"master":
             raise redis.ConnectionError("it is a replica now; the failover is not over")
+
+    def _ask_last(self, address: Address) -> None:
+        # A new tuple each time: other threads go through the one that was.
+        now = self._sentinels
+        self._sentinels = (
+            *(one for one in now if one[0] != address),
+            *(one for one in now if one[0] == address),
+        )
 
     def _ask(self, sentinel: redis.Redis) -> Address | None:
         found: Any = sentinel.sentinel_get_master_addr_by_name(self._service)

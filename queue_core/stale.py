@@ -6,8 +6,9 @@ from collections import Counter
 
 import redis
 
+from queue_core.answers import answer_of
 from queue_core.channels import CONSUMER_GROUP, RELEASED_CONSUMER, Channel
-from queue_core.client import RedisClient, answer_of
+from queue_core.client import RedisClient
 
 #: Entries looked at in one script: some ms of the server's time.
 _PAGE = 1_000

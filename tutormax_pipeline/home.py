@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -45,13 +50,43 @@ def prepare_dagster_home(settings: PipelineSettings) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         instance = folder / "dagster.yaml"
         wanted = _with_lane_limit(template.read_text(), settings.drain_max_parallel_runs)
-        if not instance.exists() or _is_untouched(instance.read_text(), wanted):
-            instance.write_text(wanted)
+        with alone_in(folder):
+            if not instance.exists() or _is_untouched(instance.read_text(), wanted):
+                _replace(instance, wanted)
     except OSError as error:
         raise ConfigurationError(
             f"TUTORMAX_HOME: {folder} cannot be written ({error.strerror}). Name another folder."
         ) from None
     return folder
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """While inside, no other process is that is to be alone in this folder too; waits for its turn."""
+    try:
+        # Not the lock of 'tutormax up', which is held for as long as that runs.
+        lock = os.open(folder / ".preparing", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        yield  # what cannot be written is not prepared by anybody
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _replace(file: Path, text: str) -> None:
+    # In one step: a Dagster that starts meanwhile would take half a file for all its settings.
+    written, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(written, "w") as out:
+            out.write(text)
+        Path(name).replace(file)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
 
 
 def _with_lane_limit(text: str, runs: int) -> str:

@@ -9,6 +9,8 @@ from urllib.request import Request, urlopen
 
 import orjson
 
+from tutormax_pipeline.dagster_instance import open_instance
+
 #: Tag of a run that has a process of its own, so that it outlives ``tutormax up``.
 OWN_PROCESS_TAG = "tutormax/own_process"
 
@@ -45,14 +47,16 @@ def end_runs(url: str) -> int:
 def fail_left_behind(dagster_home: Path) -> int:
     """Mark as failed the runs whose processes ended with an earlier Dagster: they would block their lanes.
 
-    To be called while no Dagster runs on this home. Returns how many there were.
+    To be called while no Dagster runs on this home; makes the tables of a new one, before Dagster's own
+    processes do so at once with a drain. Returns how many there were.
+
+    Raises:
+        InstanceError: the home cannot be used.
     """
-    if not (dagster_home / "history").exists():
-        return 0
-    import dagster as dg  # noqa: PLC0415 - takes a second, and a first start needs nothing of it
+    import dagster as dg  # noqa: PLC0415 - takes a second
 
     statuses = [dg.DagsterRunStatus(status) for status in IN_FLIGHT]
-    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+    with open_instance(dagster_home) as instance:
         runs = [
             run
             for run in instance.get_runs(dg.RunsFilter(statuses=statuses))

@@ -14,15 +14,24 @@ from queue_core import RedisSettings
 from queue_core.config import EnvironmentSettings
 from queue_core.embedded import running
 
+_ESCAPES = "write @ in a password as %40, : as %3A and / as %2F"
+
 
 def _check_url(url: SecretStr) -> SecretStr:
+    # In words of our own: those of others quote parts of it.
     try:
-        make_url(url.get_secret_value())
+        address = make_url(url.get_secret_value())
     except ArgumentError:
         raise ValueError(
             "must be a database address, such as sqlite:///path/to/file.db "
             "or postgresql://user:password@host/database"
         ) from None
+    except ValueError:
+        raise ValueError(f"its port must be a number, as in host:5432; {_ESCAPES}") from None
+    if "@" in (address.host or ""):
+        raise ValueError(f"has more than one @; {_ESCAPES}")
+    if address.port is not None and not 1 <= address.port <= 65_535:
+        raise ValueError("its port must be from 1 to 65535")
     return url
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient
 from queue_core.channels import CONSUMER_GROUP
+from queue_core.embedded import EmbeddedServer
 from queue_core.letter_counts import letter_counts
 from tests.cli.conftest import Command
 from tests.pipeline.conftest import publish
@@ -258,6 +259,25 @@ def test_redis_away_is_a_finding_and_the_rest_is_examined(
     shown = tutormax("doctor", REDIS_URL="redis://127.0.0.1:1/0")
     assert "Redis: away at 127.0.0.1:1/0" in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "summary", "remedy"),
+    [
+        ("REDIS_CLUSTER", "true", "REDIS_CLUSTER: {} is no member of a Cluster.", "Set it to false"),
+        ("REDIS_SENTINELS", "{}", "REDIS_SENTINELS: {} is no Sentinel.", "Name the Sentinels"),
+    ],
+)
+def test_an_error_that_brings_its_own_remedy_gets_no_other(
+    tutormax: Command, valkey: EmbeddedServer, variable: str, value: str, summary: str, remedy: str
+) -> None:
+    place = f"127.0.0.1:{valkey.port}"
+    address = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(valkey.port), variable: value.format(place)}
+    done = tutormax("doctor", "--json", **{"REDIS_URL": "", "REDIS_KEY_PREFIX": "", **address})
+    (away, *_) = json.loads(done.stdout)["findings"]
+    assert (away["check"], away["summary"]) == ("redis_away", summary.format(place))
+    assert away["remedy"].startswith(remedy)
+    assert "log" not in away["remedy"]
 
 
 def test_the_store_away_is_a_finding_and_the_server_is_examined(

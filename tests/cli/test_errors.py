@@ -98,7 +98,7 @@ def test_dagsters_part_of_the_home_cannot_be_written(tutormax: Command, tmp_path
 
 @pytest.mark.parametrize("home", ["nowhere", "/nowhere/at-all"])
 def test_dagster_home_is_no_folder(tutormax: Command, home: str) -> None:
-    assert_one_line(tutormax("drain", "tutors", DAGSTER_HOME=home), f'DAGSTER_HOME: $DAGSTER_HOME "{home}"')
+    assert_one_line(tutormax("drain", "tutors", DAGSTER_HOME=home), f"DAGSTER_HOME: {home} is no folder.")
 
 
 @pytest.mark.parametrize(

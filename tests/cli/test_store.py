@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -65,6 +66,30 @@ def test_tables_of_newer_code_are_refused_in_one_line(run: Callable[..., tuple[i
     assert "made by a newer version" in words
     assert words.count("\n") == 1
     assert run("check")[0] == 3, "a refused upgrade changes nothing"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["DROP TABLE alembic_version"],
+        ["DELETE FROM alembic_version"],
+        ["DROP TABLE message_ledger", "UPDATE alembic_version SET version_num = 'c0ffee'"],
+    ],
+    ids=["others' tables", "emptied", "others' revision"],
+)
+def test_tables_that_are_not_ours_or_lost_their_revision_are_left_alone(
+    tutormax: Command, tmp_path: Path, how: list[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/others.db"
+    with Store.open(url) as store, store.engine.begin() as connection:
+        for statement in how:
+            connection.execute(text(statement))
+    for command, code in (("check", 4), ("upgrade", 1), ("check", 4)):
+        done = tutormax("store", command, TUTORMAX_STORE_URL=url)
+        said = done.stdout + done.stderr
+        assert (done.returncode, said.count("\n")) == (code, 1)
+        assert "not this pipeline's" in said
+        assert "store upgrade" not in said
 
 
 def test_what_cannot_be_looked_at_has_an_exit_code_of_its_own(tutormax: Command) -> None:

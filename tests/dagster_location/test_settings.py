@@ -87,6 +87,32 @@ def test_a_password_of_the_store_is_never_shown(monkeypatch: pytest.MonkeyPatch)
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("postgresql://user:p@hunter2@127.0.0.1/db", "write @ in a password as %40"),
+        ("postgresql://user:p@hun:ter2@127.0.0.1/db", "its port must be a number"),
+        ("postgresql://user:p@127.0.0.1:hunter2/db", "its port must be a number"),
+        ("postgresql://user:hunter2@127.0.0.1:0/db", "from 1 to 65535"),
+        ("postgresql://user:hunter2@127.0.0.1:70000/db", "from 1 to 65535"),
+    ],
+)
+def test_an_address_that_is_read_wrongly_is_refused_and_no_part_of_it_shown(
+    monkeypatch: pytest.MonkeyPatch, address: str, words: str
+) -> None:
+    monkeypatch.setenv("TUTORMAX_STORE_URL", address)
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        PipelineSettings.load()
+    said = str(caught.value)
+    assert said.startswith("TUTORMAX_STORE_URL")
+    assert not any(part in said for part in ("hun", "ter2", "127.0.0.1", "literal", "\n"))
+
+
+def test_a_user_name_with_an_at_sign_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTORMAX_STORE_URL", "postgresql://user@server:p%40ss@127.0.0.1:5432/db")
+    assert PipelineSettings.load().store_address.endswith("p%40ss@127.0.0.1:5432/db")
+
+
 def test_the_store_is_a_file_in_the_home_unless_it_is_named(tmp_path: Path) -> None:
     assert PipelineSettings.load(home=tmp_path).store_address == f"sqlite:///{tmp_path}/tutormax.db"
     assert PipelineSettings.load(store_url="sqlite:///x.db").store_address == "sqlite:///x.db"

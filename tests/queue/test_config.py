@@ -152,6 +152,25 @@ def test_no_error_shows_a_secret(monkeypatch: pytest.MonkeyPatch, url: str) -> N
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("REDIS_HOST", "user:hunter2@127.0.0.1"),
+        ("REDIS_SENTINELS", "hunter2@127.0.0.1:1"),
+        ("REDIS_SENTINELS", "127.0.0.1:1,user:hunter2@[::1]:1"),
+        ("REDIS_CLUSTER_NODES", "hunter2@127.0.0.1:1"),
+        ("REDIS_PORT", "hunter2@127.0.0.1:1"),
+    ],
+)
+def test_a_password_in_a_variable_for_a_host_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ConfigurationError, match=rf"^{variable} ") as caught:
+        RedisSettings.load()
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_settings_and_the_client_do_not_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PASSWORD", "hunter2")
     monkeypatch.setenv("REDIS_URL", "redis://u:hunter2@h:1/0")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import func, select
 
 from queue_core import MessageConsumer, MessagePublisher, QueueChannels, RedisClient, RedisSettings
@@ -229,3 +230,30 @@ def test_sentinels_that_do_not_know_the_service_or_us_are_named(
         pytest.raises(QueueUnavailableError, match=r"no Sentinel answers.*REDIS_SENTINELS"),
     ):
         client.health_check()
+
+
+def test_threads_that_look_up_the_primary_at_once_all_find_the_sentinel_that_lives(
+    sentinels: SentinelGroup,
+) -> None:
+    # One of three that answers: whoever misses it has missed all.
+    living = f"127.0.0.1:1,127.0.0.1:2,{sentinels.sentinels[0].address}"
+    together = threading.Barrier(16)
+    failures: list[str] = []
+
+    def look_up(client: RedisClient) -> None:
+        for _ in range(20):
+            connection = client.redis.connection_pool.make_connection()
+            together.wait(SECONDS)
+            try:
+                connection.connect()
+            except redis.ConnectionError as error:
+                failures.append(str(error))
+            connection.disconnect()
+
+    with RedisClient(sentinels.settings(sentinels=living, max_connections=1_000)) as client:
+        threads = [threading.Thread(target=look_up, args=[client]) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failures

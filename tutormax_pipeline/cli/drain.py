@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from queue_core import Channel, QueueChannels
-from queue_core.errors import ConfigurationError
 from tutormax_pipeline.batches import BATCH_SIZE, LARGEST_BATCH_SIZE
 from tutormax_pipeline.cli.channel_argument import ChannelType
+from tutormax_pipeline.dagster_instance import open_instance
 from tutormax_pipeline.home import prepare_dagster_home
 from tutormax_pipeline.local_runs import OWN_PROCESS_TAG
 from tutormax_pipeline.settings import PipelineSettings
@@ -38,7 +39,7 @@ _SHOWN = ("stored", "duplicate", "dead_lettered", "settled_before", "lag_after",
 def drain(channels: tuple[Channel, ...], as_json: bool, **limits: Any) -> None:
     """Drain CHANNELS (all of them when none is named) into their tables."""
     settings = PipelineSettings.load()
-    os.environ.setdefault("DAGSTER_HOME", str(prepare_dagster_home(settings)))
+    os.environ["DAGSTER_HOME"] = os.environ.get("DAGSTER_HOME") or str(prepare_dagster_home(settings))
     results: dict[str, Any] = {}
     for channel in channels or QueueChannels.all():
         results[channel.name] = found = _run_job(channel, limits)
@@ -52,17 +53,11 @@ def drain(channels: tuple[Channel, ...], as_json: bool, **limits: Any) -> None:
 
 
 def _run_job(channel: Channel, limits: dict[str, Any]) -> dict[str, Any]:
-    import dagster as dg  # noqa: PLC0415 - takes a second; the other commands do without
-
-    from tutormax_pipeline.definitions import defs  # noqa: PLC0415
+    from tutormax_pipeline.definitions import defs  # noqa: PLC0415 - loads Dagster, which takes a second
 
     job = defs.resolve_job_def(f"drain_{channel.name}")
     config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    try:
-        instance = dg.DagsterInstance.get()
-    except dg.DagsterInvariantViolationError as error:
-        raise ConfigurationError(f"DAGSTER_HOME: {error}") from None
-    with instance:
+    with open_instance(Path(os.environ["DAGSTER_HOME"])) as instance:
         result = job.execute_in_process(
             instance=instance,
             raise_on_error=False,

@@ -11,13 +11,14 @@ from tutormax_pipeline.store import Store, StoreError
 from tutormax_pipeline.store.schema import HEAD, Standing
 
 #: Exit codes of ``check``.
-_EXIT_CODES = {Standing.UP_TO_DATE: 0, Standing.BEHIND: 1, Standing.NEWER: 3}
+_EXIT_CODES = {Standing.UP_TO_DATE: 0, Standing.BEHIND: 1, Standing.NEWER: 3, Standing.FOREIGN: 4}
 _NOT_LOOKED_AT = 2
 
 _REMEDIES = {
     Standing.UP_TO_DATE: "",
     Standing.BEHIND: " Run 'tutormax store upgrade'; what opens the store next does it too.",
     Standing.NEWER: " Install that version, or give another TUTORMAX_STORE_URL.",
+    Standing.FOREIGN: " Give a database of its own in TUTORMAX_STORE_URL, or restore alembic_version.",
 }
 
 
@@ -40,7 +41,8 @@ def upgrade() -> None:
 def check() -> None:
     """Say how the tables stand to this code, and change nothing.
 
-    Exit codes: 0 up to date, 1 behind, 3 made by newer code, 2 it could not be looked at.
+    Exit codes: 0 up to date, 1 behind, 3 made by newer code, 4 not this pipeline's or
+    without their revision, 2 it could not be looked at.
     """
     try:
         with _store() as opened:
@@ -49,7 +51,9 @@ def check() -> None:
     except StoreError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_NOT_LOOKED_AT)
-    revision = "no tables yet" if found.name is None else f"revision {found.name}"
+    revision = "no tables yet" if found.standing is Standing.BEHIND else "no revision"
+    if found.name is not None:
+        revision = f"revision {found.name}"
     words = f"{found.standing.value} ({revision}; this code: {HEAD})."
     click.echo(f"{address}: {words}{_REMEDIES[found.standing]}")
     sys.exit(_EXIT_CODES[found.standing])

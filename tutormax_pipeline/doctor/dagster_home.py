@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tutormax_pipeline.dagster_instance import InstanceError, open_instance
 from tutormax_pipeline.findings import Finding, Severity
 from tutormax_pipeline.settings import PipelineSettings
 
@@ -34,18 +35,10 @@ def findings(settings: PipelineSettings, now: datetime) -> Iterator[Finding]:
     home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home)
     if not (home / "dagster.yaml").exists():
         return
-    import dagster as dg  # noqa: PLC0415 - takes a second, and only where there is an instance
-
     try:
-        instance = dg.DagsterInstance.from_config(str(home))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-        words = str(error).strip().splitlines() or [type(error).__name__]
-        yield Finding(
-            "dagster_yaml",
-            Severity.ERROR,
-            f"Dagster's instance in {home} does not load: {words[0]}",
-            f"Mend {home / 'dagster.yaml'}; renamed, 'tutormax up' writes a new one.",
-        )
+        instance = open_instance(home)
+    except InstanceError as error:
+        yield Finding(error.check, Severity.ERROR, error.summary, error.remedy)
         return
     with instance:
         yield from _settings(instance, home)

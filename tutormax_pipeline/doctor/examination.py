@@ -61,13 +61,17 @@ class _Examination:
         if name in self.away:
             return
         self.away.append(name)
-        # Errors say what is wrong, quote the cause in brackets, and then say what to do.
-        words, bracket, remedy = str(error).partition("). ")
-        self.findings.append(
-            Finding(
-                check, Severity.ERROR, f"{words}{bracket}".rstrip(), remedy or "See its log, and try again."
-            )
-        )
+        summary, remedy = _parts(str(error))
+        self.findings.append(Finding(check, Severity.ERROR, summary, remedy))
+
+
+def _parts(words: str) -> tuple[str, str]:
+    """What is wrong, and what to do: after the cause in brackets, as a sentence, or after a ``;``."""
+    for end, kept in (("). ", ")."), (". ", "."), ("; ", ".")):
+        summary, found, remedy = words.partition(end)
+        if found:
+            return summary + kept, remedy[0].upper() + remedy[1:]
+    return words, "See its log, and try again."
 
 
 def examine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -32,6 +32,22 @@ WHERE c.relname = ANY(:names) AND c.relnamespace = current_schema()::regnamespac
   AND granted.grantee = 0 AND granted.privilege_type = 'SELECT' ORDER BY 1
 """
 
+#: What is not granted of what a drain, a review and the maintenance need.
+_MISSING = """
+SELECT string_agg(right_to, ', ' ORDER BY right_to) AS rights, quote_ident(relname) AS name FROM (
+  SELECT c.relname, right_to
+  FROM pg_class AS c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_to
+  WHERE c.relname = ANY(:names) AND c.relnamespace = current_schema()::regnamespace
+    AND NOT has_table_privilege(c.oid, right_to)
+) AS missing GROUP BY relname ORDER BY relname
+"""
+_ROLE = """
+SELECT quote_ident(current_user) AS name, quote_ident(current_database()) AS database,
+  has_database_privilege(current_database(), 'TEMPORARY') AS may_make_temporary,
+  sequence, has_sequence_privilege(sequence, 'USAGE') AS may_count
+FROM pg_get_serial_sequence(to_regclass('book_adjustments')::text, 'id') AS sequence
+"""
+
 
 def findings(store: Store) -> Iterator[Finding]:
     """Everything that is wrong with the store.
@@ -43,7 +59,10 @@ def findings(store: Store) -> Iterator[Finding]:
         facts = connection.execute(text(_FACTS)).one()
         names = {"names": list(all_tables().tables)}
         readable = list(connection.execute(text(_READABLE), names).scalars())
+        missing = connection.execute(text(_MISSING), names).all()
+        role = connection.execute(text(_ROLE)).one()
     yield from _safety(facts)
+    yield from _rights(role, missing)
     yield from _privacy(facts, readable)
     if facts.damaged:
         yield Finding(
@@ -82,6 +101,27 @@ def _safety(facts: Any) -> Iterator[Finding]:
             Severity.WARNING,
             f"The store's encoding is {facts.encoding}: messages with other characters become dead letters.",
             "Make a database with ENCODING 'UTF8', and give it in TUTORMAX_STORE_URL.",
+        )
+
+
+def _rights(role: Any, missing: Sequence[Any]) -> Iterator[Finding]:
+    tables: dict[str, list[str]] = {}
+    for one in missing:
+        tables.setdefault(one.rights, []).append(one.name)
+    lacking = [f"{rights} on {', '.join(names)}" for rights, names in tables.items()]
+    grants = [f"GRANT {rights} ON {', '.join(names)} TO {role.name};" for rights, names in tables.items()]
+    if not role.may_make_temporary:
+        lacking.append(f"TEMPORARY on database {role.database}")
+        grants.append(f"GRANT TEMPORARY ON DATABASE {role.database} TO {role.name};")
+    if role.may_count is False:
+        lacking.append(f"USAGE on {role.sequence}")
+        grants.append(f"GRANT USAGE ON SEQUENCE {role.sequence} TO {role.name};")
+    if lacking:
+        yield Finding(
+            "store_rights",
+            Severity.ERROR,
+            f"The store's user {role.name} lacks rights, so that it cannot be written: {'; '.join(lacking)}.",
+            f"As the owner: {' '.join(grants)}",
         )
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
+from tutormax_pipeline.store.remedies import remedy_for
+
 #: What PostgreSQL's codes (SQLSTATE) begin with where it cannot work now: no connection, read-only, ended as
 #: this one slept, no access, no such database, another in the way, no room, locked, stopped, its disk.
 _AWAY = ("08", "25006", "25P03", "25P04", "28", "3D", "40", "53", "55", "57", "58")
@@ -14,6 +16,10 @@ _AWAY = ("08", "25006", "25P03", "25P04", "28", "3D", "40", "53", "55", "57", "5
 _CONTENDED = "40"
 #: Codes whose first line names tables, columns and roles, and never quotes a value.
 _NO_VALUES = (*_AWAY, "0A", "2B", "2D", "3F", "42501", "42P")
+
+_OTHERWISE = (
+    "Check TUTORMAX_STORE_URL, the rights and the room on its disk, and that nothing holds it locked."
+)
 
 
 class StoreError(Exception):
@@ -52,18 +58,17 @@ def store_errors(address: str) -> Iterator[None]:
 
 
 def _translated(error: exc.SQLAlchemyError, code: str | None, address: str) -> StoreError:
-    words = f"The store at {address} is not available ({_cause(error, code)})."
+    cause = _cause(error, code)
+    remedy = remedy_for(code, cause)
     if code is None:
         away = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
     else:
         away = code.startswith(_AWAY)
     if not away:
-        return StoreError(f"The store at {address} refused a statement ({_cause(error, code)}).")
+        then = "" if remedy is None else f" {remedy}"
+        return StoreError(f"The store at {address} refused a statement ({cause}).{then}")
     kind = StoreContendedError if code is not None and code.startswith(_CONTENDED) else StoreUnavailableError
-    return kind(
-        f"{words} Check TUTORMAX_STORE_URL, the rights and the room on its disk, "
-        "and that nothing holds it locked."
-    )
+    return kind(f"The store at {address} is not available ({cause}). {remedy or _OTHERWISE}")
 
 
 def _cause(error: exc.SQLAlchemyError, code: str | None) -> str:

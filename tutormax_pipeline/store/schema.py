@@ -11,7 +11,7 @@ from sqlalchemy.schema import SetColumnComment, SetTableComment
 
 from tutormax_pipeline.store.database import PURPOSE, Purpose
 from tutormax_pipeline.store.errors import StoreError, StoreNotReadyError
-from tutormax_pipeline.store.tables import all_tables
+from tutormax_pipeline.store.tables import all_tables, message_ledger
 
 #: Newest revision under ``migrations/versions``; known here so that opening a store that is up to
 #: date does not load Alembic.
@@ -24,6 +24,7 @@ class Standing(Enum):
     UP_TO_DATE = "up to date"
     BEHIND = "behind"
     NEWER = "made by newer code"
+    FOREIGN = "not this pipeline's, or without their revision"
 
 
 class Revision(NamedTuple):
@@ -42,18 +43,22 @@ def revision(engine: Engine) -> Revision:
     """Look at the database's tables, and change nothing."""
     with engine.connect() as connection:
         name = _revision(connection)
-        if name == HEAD:
-            missing = _missing(connection)
-            return Revision(name, Standing.BEHIND if missing else Standing.UP_TO_DATE)
-    return Revision(name, Standing.BEHIND if name is None or _is_known(name) else Standing.NEWER)
+        return Revision(name, _standing(connection, name))
 
 
 def unfit(found: Revision, address: str) -> StoreError:
-    """The error of tables that are not those of this code."""
+    """The error of tables that are not those of this code; ``address`` is where they are."""
+    if found.standing is Standing.FOREIGN:
+        return StoreError(
+            f"The store at {address} has tables of the same names that are not this pipeline's, or whose "
+            "revision was deleted from alembic_version. Give a database of its own in TUTORMAX_STORE_URL, or "
+            "restore a backup of alembic_version."
+        )
     if found.standing is Standing.NEWER:
         return StoreError(
-            f"The tables of the store at {address} are at revision {found.name}, made by a newer version. "
-            "Install that, or give another TUTORMAX_STORE_URL."
+            f"The tables of the store at {address} are at revision {found.name}, which this version ({HEAD}) "
+            "does not know: they were made by a newer version. Install that, or give another "
+            "TUTORMAX_STORE_URL."
         )
     has = "has no tables yet" if found.name is None else "has tables of an older version"
     return StoreNotReadyError(
@@ -61,11 +66,15 @@ def unfit(found: Revision, address: str) -> StoreError:
     )
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(engine: Engine, address: str) -> None:
     """Create or migrate the tables; does nothing to a database that is up to date.
 
+    Args:
+        engine: the database.
+        address: where it is, for messages to people.
+
     Raises:
-        StoreError: the database was made by newer code.
+        StoreError: the database was made by newer code, or has tables that are not ours.
     """
     with engine.connect() as connection:
         if _revision(connection) == HEAD and not _missing(connection):
@@ -74,7 +83,10 @@ def upgrade(engine: Engine) -> None:
     with engine.execution_options(**{PURPOSE: Purpose.ALONE}).begin() as connection:
         name = _revision(connection)
         if name != HEAD:
-            _migrate(connection, name)
+            found = Revision(name, _standing(connection, name))
+            if found.standing is not Standing.BEHIND:
+                raise unfit(found, address)
+            _migrate(connection)
         all_tables().create_all(connection)
         _comment(connection)
 
@@ -83,6 +95,17 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _standing(connection: Connection, name: str | None) -> Standing:
+    if name == HEAD:
+        return Standing.BEHIND if _missing(connection) else Standing.UP_TO_DATE
+    there = set(inspect(connection).get_table_names())
+    if name is None:
+        return Standing.FOREIGN if there & set(all_tables().tables) else Standing.BEHIND
+    if message_ledger.name not in there:  # every revision of ours has it
+        return Standing.FOREIGN
+    return Standing.BEHIND if _is_known(name) else Standing.NEWER
 
 
 def _missing(connection: Connection) -> set[str]:
@@ -99,15 +122,10 @@ def _is_known(name: str) -> bool:
         return False
 
 
-def _migrate(connection: Connection, name: str | None) -> None:
+def _migrate(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415
 
-    if name is not None and not _is_known(name):
-        raise StoreError(
-            f"The store's tables are at revision {name}, which this version ({HEAD}) does not know: "
-            "they were made by a newer version. Install that, or give another TUTORMAX_STORE_URL."
-        )
     config = Config()
     config.set_main_option("script_location", _migrations())
     config.attributes["connection"] = connection

@@ -92,7 +92,7 @@ class Store:
             StoreError: it was made by newer code.
         """
         with store_errors(self.address):
-            schema.upgrade(self.engine)
+            schema.upgrade(self.engine, self.address)
 
     def revision(self) -> schema.Revision:
         """How the tables stand to this code; nothing is changed.
