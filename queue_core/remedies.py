@@ -7,7 +7,10 @@ import re
 _AT_THE_PRIMARY = "It is a replica: point REDIS_HOST or REDIS_URL at the primary."
 #: Words of an answer, and what to do about it.
 _REMEDIES = (
-    ("used memory > 'maxmemory'", "Its memory is full: drain what waits, or raise its maxmemory."),
+    (
+        "used memory > 'maxmemory'",
+        "Its memory is full: drain what waits, decide about dead letters, or raise its maxmemory.",
+    ),
     ("read only replica", _AT_THE_PRIMARY),
     ("Link with MASTER is down", _AT_THE_PRIMARY),
     ("NOREPLICAS", "Too few replicas follow it: bring them back, or lower its min-replicas-to-write."),
