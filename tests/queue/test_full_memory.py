@@ -69,6 +69,15 @@ def ids(client: RedisClient) -> list[bytes]:
     return [entry_id for entry_id, _ in client.redis.xrange(client.keys.stream(SESSIONS))]
 
 
+def test_the_publishing_script_makes_room_in_its_own_stream_for_producers_in_any_language(
+    client: RedisClient, publisher: MessagePublisher, consumer: MessageConsumer
+) -> None:
+    process(consumer, fill(client))
+    with recorded() as places:
+        publisher.publish(SESSIONS, large(1))
+    assert places == ["publish:before", "publish:after"]
+
+
 @pytest.mark.parametrize(
     "again",
     [
