@@ -22,8 +22,9 @@ _T = TypeVar("_T")
 #: About how many entries each turn may remove. Few at first, for what goes is missed in traces; more each
 #: time, so that few turns suffice for a whole queue.
 TURNS_ENTRIES = tuple(1_000 * 2**turn for turn in range(8))
-#: Share of ``maxmemory`` up to which entries that failed are put aside.
-_MOST_SHARE = 1.1
+#: Share of ``maxmemory`` up to which entries that failed are put aside. A quarter of 256 MB is twice what is
+#: read at once: answers that are on their way to readers count as memory in use.
+_MOST_SHARE = 1.25
 #: No entry has a greater id.
 _NEWEST = f"{2**64 - 1}-{2**64 - 1}"
 
@@ -62,7 +63,7 @@ def put_aside(
 ) -> Any:
     """Run a script that takes an entry which failed out of the way of the others.
 
-    Where the memory is full and no room can be made the limit is exceeded, by a tenth at the most.
+    Where the memory is full and no room can be made the limit is exceeded, by a quarter at the most.
 
     Raises:
         redis.exceptions.OutOfMemoryError: it is exceeded by more already.
