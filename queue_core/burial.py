@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from queue_core.channels import Channel
 from queue_core.client import RedisClient
 from queue_core.entry import Delivery
 from queue_core.letter import Letter, received_fields, write_letter
+from queue_core.making_room import put_aside
 
 
 def bury(client: RedisClient, group: str, consumer: str, channel: Channel, letters: Sequence[Letter]) -> int:
@@ -27,15 +29,19 @@ def bury(client: RedisClient, group: str, consumer: str, channel: Channel, lette
         keys.processing(channel),
         keys.buried(channel),
     ]
+
+    def move(arguments: Sequence[str | bytes | int]) -> Any:
+        return put_aside(client, channel, "dead_letter", script_keys, arguments)
+
     moved = 0
     for letter in letters:
         about = write_letter(letter, consumer, channel, datetime.now(UTC))
         start = [group, letter.entry.id, channel.name]
         # What was received is copied on the server: every byte of it, and none travels once more.
-        reply = client.run("dead_letter", script_keys, [*start, 0, *_flat(about)])
+        reply = move([*start, 0, *_flat(about)])
         if reply == b"send" and letter.entry.delivery is not Delivery.WITHHELD:
             received = received_fields(letter.entry)
-            reply = client.run("dead_letter", script_keys, [*start, 1, *_flat(received), *_flat(about)])
+            reply = move([*start, 1, *_flat(received), *_flat(about)])
         moved += reply not in (None, b"send")
     return moved
 

@@ -80,6 +80,10 @@ _HEALTH = ("used_memory", "maxmemory", "maxmemory_policy", "aof_enabled", "conne
 _SHARED = (("attempts", "failures_in"), ("room", "room_in"), ("unprocessed", "oldest_unprocessed|before"))
 
 
+#: First line of a script that may run where the memory is full.
+_BEYOND_MEMORY = "#!lua flags=allow-oom\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """What a server says of itself.
@@ -158,16 +162,27 @@ class RedisClient:
         """Commands that travel together, each for itself (no MULTI)."""
         return self.redis.pipeline(transaction=False)
 
-    def run(self, script: str, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
-        """Run ``scripts/<script>.lua``; its header says what it takes and gives."""
-        with around(script):
-            return self.script(script)(keys=keys, args=args)
+    def run(
+        self,
+        script: str,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | int | float],
+        *,
+        beyond_memory: bool = False,
+    ) -> Any:
+        """Run ``scripts/<script>.lua``; its header says what it takes and gives.
 
-    def script(self, name: str) -> Script:
+        With ``beyond_memory`` also where that exceeds the server's ``maxmemory``.
+        """
+        with around(script):
+            return self.script(script, beyond_memory=beyond_memory)(keys=keys, args=args)
+
+    def script(self, name: str, *, beyond_memory: bool = False) -> Script:
         """A script object, which may also be queued on a pipeline."""
-        if name not in self._scripts:
-            self._scripts[name] = self.redis.register_script(_source(name))
-        return self._scripts[name]
+        source = _BEYOND_MEMORY + _source(name) if beyond_memory else _source(name)
+        if source not in self._scripts:
+            self._scripts[source] = self.redis.register_script(source)
+        return self._scripts[source]
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -15,7 +15,6 @@ from queue_core.answers import answer_of
 from queue_core.channels import CONSUMER_GROUP, Channel
 from queue_core.client import RedisClient
 from queue_core.errors import ConfigurationError
-from queue_core.failpoints import around
 
 _T = TypeVar("_T")
 
@@ -39,19 +38,14 @@ class ConsumerGroup:
     def create(self, channel: Channel) -> bool:
         """Create it at the stream's beginning, and the stream if need be.
 
+        Also where the memory is full, so that what fills it can be drained.
+
         Returns:
             True if it was created, False if it was there.
         """
         stream = self.client.keys.stream(channel)
         with self.client.errors():
-            try:
-                with around("create_consumer_group"):
-                    self.client.redis.xgroup_create(stream, self.name, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
-                return False
-        return True
+            return bool(self.client.run("create_consumer_group", [stream], [self.name], beyond_memory=True))
 
     def attempt(self, channel: Channel, action: Callable[[], _T]) -> _T:
         """Do what needs the group, making it anew where it is gone; errors are this library's."""

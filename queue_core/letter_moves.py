@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from redis.exceptions import OutOfMemoryError
+
 from queue_core.channels import QueueChannels
 from queue_core.client import RedisClient
 from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.failpoints import around
 from queue_core.letter import DeadLetter
 from queue_core.letter_counts import counted_as
+from queue_core.making_room import TURNS_ENTRIES, trim_any
 
 #: Arguments of a script: keys, then the others.
 _Call = tuple[Sequence[str], Sequence[str | bytes | int]]
@@ -50,6 +53,8 @@ class Move:
 def move_back(client: RedisClient, letters: Sequence[DeadLetter], *, body: bytes | None = None) -> list[Move]:
     """Put letters into the streams of their channels; ``body`` takes the place of their message.
 
+    Where the memory is full, processed entries make room for them.
+
     Raises:
         QueueUnavailableError: Redis did not answer; which were moved is seen by looking again.
     """
@@ -63,6 +68,12 @@ def move_back(client: RedisClient, letters: Sequence[DeadLetter], *, body: bytes
         for letter in letters
     ]
     replies = _run(client, "redrive", calls)
+    for entries in TURNS_ENTRIES:
+        refused = [n for n, reply in enumerate(replies) if isinstance(reply, OutOfMemoryError)]
+        if not refused or not trim_any(client, QueueChannels.find(letters[refused[0]].channel), entries):
+            break
+        for n, reply in zip(refused, _run(client, "redrive", [calls[n] for n in refused]), strict=True):
+            replies[n] = reply
     return [_move(letter, reply) for letter, reply in zip(letters, replies, strict=True)]
 
 

@@ -20,9 +20,13 @@ from queue_core.group_health import (
     name_of,
     stray_groups,
 )
+from queue_core.making_room import trim_processed
+from queue_core.memory import used_share
 
 #: Entries that one step removes, or looks at, at about the most.
 _STEP_ENTRIES = 1_000
+#: Share of ``maxmemory`` above which processed entries go whatever their age.
+_SCARCE_MEMORY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class MaintenanceReport:
 
     Attributes:
         channel: its name.
-        trimmed: processed entries removed for their age.
+        trimmed: processed entries removed, for their age or for their memory.
+        trimmed_for_memory: of these, those that were not old, and went since Redis was nearly full.
         retries_forgotten: scheduled retries of entries that are no longer pending.
         attempts_forgotten: noted attempts of entries that are no longer pending.
         consumers_removed: consumers that were not heard of and held nothing.
@@ -41,6 +46,7 @@ class MaintenanceReport:
 
     channel: str
     trimmed: int
+    trimmed_for_memory: int
     retries_forgotten: int
     attempts_forgotten: int
     consumers_removed: tuple[str, ...]
@@ -52,7 +58,8 @@ def maintain(client: RedisClient, channel: Channel, now: datetime) -> Maintenanc
     """Trim a channel's stream by age and sweep its other keys.
 
     Entries go that are older than ``REDIS_MESSAGE_TTL_SECONDS`` (0: none) and processed by every group;
-    consumers that hold nothing and were silent for ``REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS``.
+    consumers that hold nothing and were silent for ``REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS``. While more
+    than 80 % of Redis's ``maxmemory`` is in use processed entries go whatever their age, the oldest first.
 
     Args:
         client: the connection.
@@ -63,12 +70,14 @@ def maintain(client: RedisClient, channel: Channel, now: datetime) -> Maintenanc
         QueueUnavailableError: Redis is away; what was done until then stays done.
     """
     with client.errors():
-        trimmed = _trim(client, channel, now)
+        old = _trim(client, channel, now)
+        for_memory = _make_room(client, channel)
         retries, attempts = _forget_settled(client, channel)
         removed = _remove_dead_consumers(client, channel)
     return MaintenanceReport(
         channel=channel.name,
-        trimmed=trimmed,
+        trimmed=old + for_memory,
+        trimmed_for_memory=for_memory,
         retries_forgotten=retries,
         attempts_forgotten=attempts,
         consumers_removed=removed,
@@ -87,6 +96,16 @@ def _trim(client: RedisClient, channel: Channel, now: datetime) -> int:
         removed, finished = client.run(
             "trim", [client.keys.stream(channel)], [f"{oldest_ms}-0", _STEP_ENTRIES]
         )
+        total += removed
+    return total
+
+
+def _make_room(client: RedisClient, channel: Channel) -> int:
+    total = 0
+    while used_share(client) > _SCARCE_MEMORY:
+        removed = trim_processed(client, channel, _STEP_ENTRIES)
+        if not removed:
+            break
         total += removed
     return total
 

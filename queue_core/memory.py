@@ -1,8 +1,9 @@
-"""How much memory a channel's stream takes, and the server as a whole."""
+"""How much memory a channel's stream takes, and the server as a whole, and how much of it is used up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from queue_core.channels import Channel
 from queue_core.client import RedisClient
@@ -37,3 +38,16 @@ def memory_in_use(client: RedisClient, channel: Channel) -> QueueMemory:
         pipeline.info("memory")
         stream_bytes, server = pipeline.execute()
     return QueueMemory(stream_bytes or 0, int(server["used_memory"]))
+
+
+def used_share(client: RedisClient) -> float:
+    """Memory in use as a share of ``maxmemory``: 1 is full, more is possible; 0 where there is no limit.
+
+    Raises:
+        AccessDeniedError: the user may not run INFO.
+        QueueUnavailableError: Redis is away.
+    """
+    with client.errors():
+        memory: dict[str, Any] = client.redis.info("memory")
+    limit = int(memory["maxmemory"])
+    return int(memory["used_memory"]) / limit if limit else 0.0

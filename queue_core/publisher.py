@@ -6,7 +6,8 @@
 
 A full queue refuses (``QueueFullError``) and nothing unprocessed is ever trimmed to make room. It is full
 when a group has ``REDIS_QUEUE_MAXLEN`` messages waiting and pending. Processed ones that stand behind one
-that is not cannot be trimmed; they do not count, until the stream is twice as long.
+that is not cannot be trimmed; they do not count, until the stream is twice as long. Where Redis is full by
+memory, processed ones go too, of this channel and then of the others (``making_room``).
 When an answer does not come in time the same message, under the same id, is sent again
 (``REDIS_RETRY_ON_TIMEOUT``): it may then stand in the stream twice, and takes effect once.
 """
@@ -22,6 +23,7 @@ from typing import Any, overload
 from queue_core.channels import Channel, QueueChannels
 from queue_core.client import RedisClient, retrying
 from queue_core.errors import MessageTooLargeError, PublishError, QueueFullError, QueueUnavailableError
+from queue_core.making_room import with_room
 from queue_core.replication import run_and_wait
 from queue_core.serializer import new_message_id, serialize
 
@@ -283,19 +285,22 @@ class MessagePublisher:
 
     def _add(self, channel: Channel, bodies: list[bytes]) -> list[str]:
         sent = 0
+        keys = [self._client.keys.stream(channel)]
+        arguments: list[bytes | int] = [self._settings.queue_maxlen, *bodies]
+
+        def add() -> list[bytes]:
+            added: list[bytes] = (
+                run_and_wait(self._client, "publish", keys, arguments)
+                if self._settings.wait_replicas
+                else self._client.run("publish", keys, arguments)
+            )
+            return added
 
         def send() -> list[bytes]:
             nonlocal sent
             sent += 1
             with self._client.errors():
-                keys = [self._client.keys.stream(channel)]
-                arguments: list[bytes | int] = [self._settings.queue_maxlen, *bodies]
-                added: list[bytes] = (
-                    run_and_wait(self._client, "publish", keys, arguments)
-                    if self._settings.wait_replicas
-                    else self._client.run("publish", keys, arguments)
-                )
-            return added
+                return with_room(self._client, channel, add)
 
         attempts = _ATTEMPTS if self._settings.retry_on_timeout else 1
         added = retrying(attempts, self._pause, send)

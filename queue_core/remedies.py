@@ -7,7 +7,10 @@ import re
 _AT_THE_PRIMARY = "It is a replica: point REDIS_HOST or REDIS_URL at the primary."
 #: Words of an answer, and what to do about it.
 _REMEDIES = (
-    ("used memory > 'maxmemory'", "Its memory is full: drain what waits, or raise its maxmemory."),
+    (
+        "used memory > 'maxmemory'",
+        "Its memory is full: drain what waits, decide about dead letters, or raise its maxmemory.",
+    ),
     ("read only replica", _AT_THE_PRIMARY),
     ("Link with MASTER is down", _AT_THE_PRIMARY),
     ("NOREPLICAS", "Too few replicas follow it: bring them back, or lower its min-replicas-to-write."),
@@ -15,7 +18,7 @@ _REMEDIES = (
     ("MISCONF", "It cannot write to its disk: make room there, its log names the error."),
 )
 #: What a server adds when the command was a script's.
-_OF_A_SCRIPT = re.compile(r"\.? script: \w+, on @user_script:\d+\.?$")
+_OF_A_SCRIPT = re.compile(r"\.? script: (?:\w+, )?on @user_script:\d+\.?$")
 
 
 def remedy_for(answer: str) -> str | None:
@@ -27,4 +30,5 @@ def in_short(answer: str) -> str:
     """The answer without the place in our script, and without a server's own advice."""
     if answer.startswith("MISCONF"):
         return answer.partition(". ")[0]
-    return _OF_A_SCRIPT.sub("", answer)
+    short = _OF_A_SCRIPT.sub("", answer)
+    return short.rstrip(".") if remedy_for(short) else short

@@ -9,6 +9,7 @@ from random import Random
 from queue_core import strict_json
 from queue_core.channels import RELEASED_CONSUMER, Channel
 from queue_core.group import ConsumerGroup
+from queue_core.making_room import put_aside
 
 #: Longest time until a retry, and the range of the factor that spreads retries which failed together.
 LONGEST_RETRY_DELAY_MS = 60_000
@@ -49,19 +50,18 @@ def plan_retry(
     """
     settings = group.client.settings
     attempt = {"at": datetime.now(UTC).isoformat(), "consumer": consumer, "error": error}
-    delay_ms = group.run(
-        "retry",
-        channel,
-        group.entry_keys(channel),
-        [
-            consumer,
-            RELEASED_CONSUMER,
-            entry_id,
-            strict_json.dumps(attempt),
-            settings.max_retries,
-            settings.retry_backoff_ms,
-            LONGEST_RETRY_DELAY_MS,
-            rng.uniform(*_JITTER),
-        ],
-    )
+    keys = group.entry_keys(channel)
+    arguments: list[str | bytes | int | float] = [
+        group.name,
+        consumer,
+        RELEASED_CONSUMER,
+        entry_id,
+        strict_json.dumps(attempt),
+        settings.max_retries,
+        settings.retry_backoff_ms,
+        LONGEST_RETRY_DELAY_MS,
+        rng.uniform(*_JITTER),
+    ]
+
+    delay_ms = group.attempt(channel, lambda: put_aside(group.client, channel, "retry", keys, arguments))
     return PlannedRetry(delay_ms / 1000 if delay_ms >= 0 else None, delay_ms == _USED_UP)

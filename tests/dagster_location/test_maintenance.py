@@ -61,6 +61,7 @@ def test_it_trims_prunes_and_shows_a_line_for_each_channel(
         connection.execute(text("UPDATE message_ledger SET recorded_at = '2020-01-01 00:00:00.000000'"))
     shown = metadata(maintain(instance, resources))
     assert (shown["trimmed"].value, shown["stray_groups"].value) == (3, 1)
+    assert shown["trimmed_for_memory"].value == 0
     lines = {record.data["channel"]: record.data for record in shown["channels"].records}
     assert list(lines) == [channel.name for channel in QueueChannels.all()]
     assert (lines["tutors"]["trimmed"], lines["tutors"]["ledger_rows_pruned"]) == (3, 3)

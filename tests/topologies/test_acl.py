@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from dotenv import dotenv_values
 
 from queue_core import (
+    Channel,
     MessageConsumer,
     MessagePublisher,
     QueueChannels,
@@ -294,6 +295,24 @@ def test_each_role_can_do_its_work_and_nothing_else(
                 for part in ("ACL", "permission", "not allowed", "user executing the script can")
             ), command
         assert admin.redis.dbsize() == before
+
+
+@pytest.mark.parametrize("role", ["publisher", "pipeline", "operator"])
+@pytest.mark.parametrize("channel", [TUTORS, QueueChannels.SESSIONS], ids=str)
+def test_who_publishes_may_make_room_where_the_memory_is_full(
+    server: Guarded, admin: RedisClient, role: str, channel: Channel
+) -> None:
+    large = ({"session_id": f"S{n}", "tutor_id": "T", "notes": "x" * 2_000} for n in range(400))
+    MessagePublisher(admin).publish_batch(QueueChannels.SESSIONS, large)
+    drained = MessageConsumer(admin, "drained")
+    drained.acknowledge(QueueChannels.SESSIONS, *(e.id for e in drained.read(QueueChannels.SESSIONS, 400)))
+    admin.redis.config_set("maxmemory", admin.redis.info("memory")["used_memory"] - 100_000)
+    try:
+        with client_of(server, role) as client:
+            publisher = MessagePublisher(client)
+            publisher.publish(channel, {"session_id": "S", "tutor_id": "T", "name": "x"})
+    finally:
+        admin.redis.config_set("maxmemory", 0)
 
 
 def test_the_user_of_nobody_is_off(server: Guarded) -> None:

@@ -16,7 +16,8 @@ from tutormax_pipeline.store import StoreError
 
 @dg.op(
     name="maintain",
-    description="Trims processed entries older than REDIS_MESSAGE_TTL_SECONDS, sweeps up after consumers "
+    description="Trims processed entries older than REDIS_MESSAGE_TTL_SECONDS (any, while more than "
+    "80 % of the memory of Redis is in use), sweeps up after consumers "
     "that are gone, prunes ledger rows older than TUTORMAX_LEDGER_RETENTION_DAYS (their number is kept), "
     "and refreshes the database's statistics.",
 )
@@ -35,6 +36,7 @@ def _totals(done: Sequence[ChannelMaintenance]) -> Mapping[str, int]:
     total: Counter[str] = Counter()
     for one in done:
         total["trimmed"] += one.queue.trimmed
+        total["trimmed_for_memory"] += one.queue.trimmed_for_memory
         total["ledger_rows_pruned"] += one.pruned
         total["stray_groups"] += len(one.queue.stray_groups)
         total["consumers_holding_entries"] += len(one.queue.holding)
@@ -48,6 +50,7 @@ def _table(done: Sequence[ChannelMaintenance]) -> dg.TableMetadataValue:
                 {
                     "channel": one.queue.channel,
                     "trimmed": one.queue.trimmed,
+                    "trimmed_for_memory": one.queue.trimmed_for_memory,
                     "ledger_rows_pruned": one.pruned,
                     "consumers_removed": len(one.queue.consumers_removed),
                     "retries_forgotten": one.queue.retries_forgotten,
