@@ -24,9 +24,9 @@ _ADDRESSES = {
     ),
     "TUTORMAX_CELERY_BROKER_URL": (
         "REDIS_PASSWORD",
-        "redis://:{password}@{host}:6379/1",
-        "REDIS_HOST",
-        "redis",
+        "redis://:{password}@{host}:6380/0",
+        "TUTORMAX_CELERY_BROKER_HOST",
+        "broker",
     ),
 }
 

@@ -81,7 +81,7 @@ def test_a_service_knows_only_the_secrets_that_it_needs(secrets: dict[str, str])
         return {secret for secret, value in secrets.items() if value in values}
 
     dagster, redis, tables = "DAGSTER_POSTGRES_PASSWORD", "REDIS_PASSWORD", "TUTORMAX_POSTGRES_PASSWORD"
-    assert known("redis") == {redis}
+    assert known("redis") == known("broker") == {redis}
     assert known("redis-commander") == {redis, "REDIS_COMMANDER_PASSWORD"}
     assert known("migrate") == {tables}
     assert known("metrics") == {redis, tables}
@@ -116,7 +116,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
     conditions = {name: one.get("depends_on", {}) for name, one in services().items()}
     healthy, done = {"condition": "service_healthy"}, {"condition": "service_completed_successfully"}
     assert conditions["migrate"] == {"postgres": healthy}
-    assert conditions["code"] == conditions["worker"]
+    assert conditions["worker"] == {**conditions["code"], "broker": healthy}
     assert conditions["code"] == {"redis": healthy, "postgres": healthy, "migrate": done}
     assert conditions["webserver"] == conditions["daemon"] == {"code": healthy}
 
@@ -129,4 +129,16 @@ def test_redis_keeps_what_it_acknowledged_and_never_makes_room_by_dropping() -> 
 
 
 def test_the_workers_of_celery_are_there_only_when_asked_for() -> None:
-    assert {name for name, one in services().items() if "profiles" in one} == {"worker"}
+    assert {name for name, one in services().items() if "profiles" in one} == {"broker", "worker"}
+
+
+@FILES
+def test_a_full_queue_keeps_no_run_from_being_started_to_empty_it(file: Path) -> None:
+    queue, broker = services(file)["redis"], services(file)["broker"]
+    assert "--maxmemory-policy noeviction" in broker["command"][-1]
+    assert "--appendonly yes" in broker["command"][-1]
+    assert queue["volumes"][0] != broker["volumes"][0]
+    # Nor may those who only publish reach it: a task that they write would be executed.
+    assert set(broker["networks"]).isdisjoint(queue["networks"])
+    for name in ("code", "daemon", "webserver", "worker"):
+        assert set(broker["networks"]) < set(services(file)[name]["networks"]), name

@@ -32,8 +32,9 @@ def services(
     composed = read(secrets)["services"]
     with LocalServices(tmp_path_factory.mktemp("compose"), image, composed) as running:
         running.start("redis")
+        running.start("broker")
         running.start("postgres")
-        running.wait_for_health("redis", "postgres")
+        running.wait_for_health("redis", "broker", "postgres")
         running.start("migrate")
         assert running.processes.pop("migrate").wait(60) == 0
         running.start("code")
@@ -139,10 +140,10 @@ def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and
 
 
 def test_no_health_check_succeeds_without_its_service(services: LocalServices) -> None:
-    for name in ("webserver", "redis", "postgres"):
+    for name in ("webserver", "redis", "broker", "postgres"):
         assert services.check(name).returncode == 0
         services.stop(name)
     # The worker's asks the broker, which is gone now. The daemon's asks PostgreSQL, again and again for 14 s:
     # it fails too, and is left out for its time.
-    for name in ("webserver", "redis", "postgres", "code", "worker"):
+    for name in ("webserver", "redis", "broker", "postgres", "code", "worker"):
         assert services.check(name).returncode != 0, name

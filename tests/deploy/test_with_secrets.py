@@ -27,7 +27,7 @@ def test_each_file_becomes_a_variable_and_the_addresses_are_made_of_them(tmp_pat
         "REDIS_PASSWORD": "r",
         "TUTORMAX_POSTGRES_PASSWORD": "t",
         "TUTORMAX_STORE_URL": "postgresql://tutormax:t@db.example:5432/tutormax",
-        "TUTORMAX_CELERY_BROKER_URL": "redis://:r@queue:6379/1",
+        "TUTORMAX_CELERY_BROKER_URL": "redis://:r@broker:6380/0",
     }
 
 
