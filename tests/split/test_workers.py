@@ -113,9 +113,11 @@ def test_a_broker_over_tls_is_checked_by_the_certificates_of_the_queues_redis(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REDIS_SSL_CA_CERTS", "/etc/our-ca.pem")
+    monkeypatch.setenv("REDIS_SSL_CHECK_HOSTNAME", "false")
     found = celery_configuration(PipelineSettings.load(celery_broker_url="rediss://localhost/1"))
     for tls in (found["broker_use_ssl"], found["redis_backend_use_ssl"]):
         assert (tls["ssl_cert_reqs"], tls["ssl_ca_certs"]) == (ssl.CERT_REQUIRED, "/etc/our-ca.pem")
+        assert tls["ssl_check_hostname"] is False
     assert "broker_use_ssl" not in celery_configuration(
         PipelineSettings.load(celery_broker_url="redis://localhost/1")
     )
