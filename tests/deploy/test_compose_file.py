@@ -132,6 +132,17 @@ def test_the_workers_of_celery_are_there_only_when_asked_for() -> None:
     assert {name for name, one in services().items() if "profiles" in one} == {"broker", "worker"}
 
 
+def test_one_switch_has_workers_started_and_runs_given_to_them(secrets: dict[str, str]) -> None:
+    for profile, home in (("", "dagster"), ("celery", "dagster-celery")):
+        composed = read({**secrets, "COMPOSE_PROFILES": profile})["services"]
+        for name in ("code", "webserver", "daemon"):
+            assert composed[name]["environment"]["DAGSTER_HOME"] == f"/opt/tutormax/{home}"
+    assert composed["worker"]["environment"]["DAGSTER_HOME"] == "/opt/tutormax/dagster-celery"
+    assert {profile for one in services().values() for profile in one.get("profiles", [])} == {"celery"}
+    # As many as Dagster starts runs at once.
+    assert composed["worker"]["deploy"]["replicas"] == "2"
+
+
 @FILES
 def test_a_full_queue_keeps_no_run_from_being_started_to_empty_it(file: Path) -> None:
     queue, broker = services(file)["redis"], services(file)["broker"]

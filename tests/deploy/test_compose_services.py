@@ -106,22 +106,6 @@ def test_each_role_opens_its_own_database_and_no_other(
                     psycopg.connect(**address, user=role, password=secrets[name])
 
 
-def test_a_dump_of_the_tables_is_restored_over_them(services: LocalServices) -> None:
-    def in_container(command: str) -> str:
-        where = f"PGHOST={services.folder} PGPORT={services.ports['postgres']}"
-        done = services.run("postgres", "/bin/sh", "-ec", f"export {where}\n{command}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    count = "psql --username postgres --dbname tutormax --tuples-only --command 'SELECT count(*) FROM tutors'"
-    before = in_container(count)
-    dump = f"{services.folder}/tutormax.dump"
-    in_container(f"pg_dump --username postgres --format custom tutormax > {dump}")
-    in_container("psql --username postgres --dbname tutormax --command 'DELETE FROM tutors'")
-    in_container(f"pg_restore --username postgres --dbname tutormax --clean --if-exists < {dump}")
-    assert in_container(count) == before != "0"
-
-
 def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and_end(
     services: LocalServices, client: RedisClient
 ) -> None:
@@ -137,6 +121,33 @@ def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and
     assert services.stop("code") == 0
     assert consumers() == []
     assert runs() <= {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+def test_dumps_of_both_databases_are_restored_over_them(services: LocalServices) -> None:
+    def in_container(command: str) -> str:
+        where = f"PGHOST={services.folder} PGPORT={services.ports['postgres']}"
+        done = services.run("postgres", "/bin/sh", "-ec", f"export {where}\n{command}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def count(database: str, table: str) -> str:
+        query = f"--tuples-only --command 'SELECT count(*) FROM {table}'"
+        return in_container(f"psql --username postgres --dbname {database} {query}")
+
+    kept = {"tutormax": "tutors", "dagster": "runs"}
+    before = {database: count(database, table) for database, table in kept.items()}
+    assert "0" not in before.values()
+    for database in kept:
+        dump = f"{services.folder}/{database}.dump"
+        in_container(f"pg_dump --username postgres --format custom {database} > {dump}")
+    for name in ("daemon", "worker"):
+        services.stop(name)
+    for database, table in kept.items():
+        empty = f"TRUNCATE {table} CASCADE"
+        in_container(f"psql --username postgres --dbname {database} --command '{empty}'")
+        restore = f"pg_restore --username postgres --dbname {database} --clean --if-exists"
+        in_container(f"{restore} < {services.folder}/{database}.dump")
+    assert {database: count(database, table) for database, table in kept.items()} == before
 
 
 def test_no_health_check_succeeds_without_its_service(services: LocalServices) -> None:
