@@ -153,3 +153,21 @@ def test_a_full_queue_keeps_no_run_from_being_started_to_empty_it(file: Path) ->
     assert set(broker["networks"]).isdisjoint(queue["networks"])
     for name in ("code", "daemon", "webserver", "worker"):
         assert set(broker["networks"]) < set(services(file)[name]["networks"]), name
+
+
+def test_no_update_of_the_stack_goes_back_to_code_that_is_older_than_its_tables() -> None:
+    for name, one in services(STACK).items():
+        if name in ONE_OFF:
+            continue
+        action = one["deploy"]["update_config"]["failure_action"]
+        assert action == ("rollback" if name in {"redis", "broker", "postgres"} else "pause"), name
+
+
+def test_the_runs_of_a_code_server_are_asked_to_end_with_it_in_the_stack_too() -> None:
+    assert services(STACK)["code"]["environment"]["TINI_KILL_PROCESS_GROUP"] == "1"
+
+
+def test_only_the_network_that_producers_are_to_join_can_be_joined() -> None:
+    networks = raw(STACK)["networks"]
+    assert {name for name, one in networks.items() if one.get("attachable")} == {"pipeline"}
+    assert all(one["driver_opts"] == {"encrypted": "true"} for one in networks.values())
