@@ -171,3 +171,10 @@ def test_only_the_network_that_producers_are_to_join_can_be_joined() -> None:
     networks = raw(STACK)["networks"]
     assert {name for name, one in networks.items() if one.get("attachable")} == {"pipeline"}
     assert all(one["driver_opts"] == {"encrypted": "true"} for one in networks.values())
+
+
+def test_swarm_kills_no_redis_that_answers() -> None:
+    # Swarm replaces what is not healthy; Compose only says so, and starts others after what is.
+    for name in ("redis", "broker"):
+        assert services(STACK)[name]["healthcheck"]["test"][-1].endswith(" ping")
+        assert services()[name]["healthcheck"]["test"][-1].endswith(" ping | grep -qx PONG")

@@ -13,9 +13,10 @@ import pytest
 from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.channels import CONSUMER_GROUP
 from tests.conftest import REDIS_SERVER, wait_until
-from tests.deploy.compose_file import read
+from tests.deploy.compose_file import raw, read
 from tests.deploy.dockerfile_steps import Image
 from tests.deploy.local_services import LocalServices
+from tests.deploy.manifests import pods
 from tutormax_pipeline.sample import sample_lines
 
 pytestmark = [pytest.mark.needs_redis_server, pytest.mark.timeout(300)]
@@ -148,6 +149,33 @@ def test_dumps_of_both_databases_are_restored_over_them(services: LocalServices)
         restore = f"pg_restore --username postgres --dbname {database} --clean --if-exists"
         in_container(f"{restore} < {services.folder}/{database}.dump")
     assert {database: count(database, table) for database, table in kept.items()} == before
+
+
+def test_a_redis_that_answers_anything_is_alive_in_the_cluster_and_ready_only_when_it_serves(
+    services: LocalServices,
+) -> None:
+    container = pods("single")["redis"]["containers"][0]
+    password = "$(cat /run/secrets/tutormax/redis_password)"
+
+    def asked(probe: str, given: str) -> int:
+        command = container[probe]["exec"]["command"][-1]
+        assert password in command
+        return services.run("redis", "/bin/sh", "-c", command.replace(password, given)).returncode
+
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert asked(probe, "$REDIS_PASSWORD") == 0
+    # An error is an answer, as LOADING and MISCONF are.
+    assert [asked(probe, "wrong") for probe in ("startupProbe", "livenessProbe")] == [0, 0]
+    assert asked("readinessProbe", "wrong") == 1
+
+
+def test_a_postgresql_without_its_databases_is_not_healthy(services: LocalServices) -> None:
+    check = str(raw()["services"]["postgres"]["healthcheck"]["test"][-1]).replace("$$", "$")
+    elsewhere = check.replace("--dbname tutormax", "--dbname nothing-of-the-kind")
+    assert services.run("postgres", "/bin/sh", "-c", check).returncode == 0
+    done = services.run("postgres", "/bin/sh", "-c", elsewhere)
+    assert done.returncode != 0
+    assert "does not exist" in done.stderr or "permission denied" in done.stderr
 
 
 def test_no_health_check_succeeds_without_its_service(services: LocalServices) -> None:
