@@ -4,7 +4,7 @@ python with_secrets.py dagster-daemon run ...
 
 Swarm and Kubernetes can give a container its secrets as files of /run/secrets, where no listing of processes
 or containers shows them. Each file ``x_password`` becomes the variable ``X_PASSWORD``, unless that is set;
-the two addresses that hold a password are made from those.
+the two addresses that hold a password are made from those, with its special characters quoted.
 """
 
 from __future__ import annotations
@@ -13,32 +13,30 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 #: Address -> the password that it holds, and the address around it.
 _ADDRESSES = {
     "TUTORMAX_STORE_URL": (
         "TUTORMAX_POSTGRES_PASSWORD",
-        "postgresql://tutormax:{password}@{host}:5432/tutormax",
-        "DAGSTER_POSTGRES_HOST",
-        "postgres",
+        "postgresql://tutormax:{password}@{DAGSTER_POSTGRES_HOST}:{DAGSTER_POSTGRES_PORT}/tutormax",
     ),
-    "TUTORMAX_CELERY_BROKER_URL": (
-        "REDIS_PASSWORD",
-        "redis://:{password}@{host}:6379/1",
-        "REDIS_HOST",
-        "redis",
-    ),
+    # The stack's and the cluster's own, wherever the queue's Redis is.
+    "TUTORMAX_CELERY_BROKER_URL": ("REDIS_PASSWORD", "redis://:{password}@broker:6380/0"),
 }
+_USUAL = {"DAGSTER_POSTGRES_HOST": "postgres", "DAGSTER_POSTGRES_PORT": "5432"}
 
 
 def with_secrets(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the secrets of a folder; what is given wins."""
+    """The environment with the secrets of a folder; what is given wins, unless it is empty."""
     files = sorted(folder.glob("*_password")) if folder.is_dir() else []
     known = {file.name.upper(): file.read_text().strip() for file in files}
-    environment = {**known, **given}
-    for name, (secret, address, host, usual) in _ADDRESSES.items():
-        if secret in known and name not in environment:
-            environment[name] = address.format(password=known[secret], host=environment.get(host, usual))
+    present = {name: value for name, value in given.items() if value}
+    environment = {**given, **known, **present}
+    for name, (secret, address) in _ADDRESSES.items():
+        if secret in known and not environment.get(name):
+            password = quote(environment[secret], safe="")
+            environment[name] = address.format(**{**_USUAL, **present, "password": password})
     return environment
 
 

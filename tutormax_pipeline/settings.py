@@ -4,40 +4,41 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from queue_core import RedisSettings
 from queue_core.config import EnvironmentSettings
 from queue_core.embedded import running
-
-_ESCAPES = "write @ in a password as %40, : as %3A and / as %2F"
+from tutormax_pipeline.store.address import read_address
+from tutormax_pipeline.store.errors import StoreError
 
 
 def _check_url(url: SecretStr) -> SecretStr:
-    # In words of our own: those of others quote parts of it.
     try:
-        address = make_url(url.get_secret_value())
-    except ArgumentError:
-        raise ValueError(
-            "must be a database address, such as sqlite:///path/to/file.db "
-            "or postgresql://user:password@host/database"
-        ) from None
-    except ValueError:
-        raise ValueError(f"its port must be a number, as in host:5432; {_ESCAPES}") from None
-    if "@" in (address.host or ""):
-        raise ValueError(f"has more than one @; {_ESCAPES}")
-    if address.port is not None and not 1 <= address.port <= 65_535:
-        raise ValueError("its port must be from 1 to 65535")
+        read_address(url.get_secret_value())
+    except StoreError as error:
+        raise ValueError(str(error).partition(": ")[2]) from None
     return url
 
 
 def _check_broker(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://")):
+    address = url.get_secret_value()
+    if not address.startswith(("redis://", "rediss://")):
         raise ValueError("must start with redis:// or rediss://")
+    try:
+        parts = urlsplit(address)
+        readable = parts.port is None or parts.port > 0
+    except ValueError:
+        readable = False
+    if not readable or "@" in parts.path + parts.query + parts.fragment:
+        # Not the driver's own words: they quote parts of the password.
+        raise ValueError(
+            "cannot be read; write redis://user:password@host:6379/0, any of :/?#[]@% in the password as "
+            "%3A and so on"
+        )
     return url
 
 

@@ -9,17 +9,16 @@ import sys
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from queue_core.errors import ConfigurationError
+from tutormax_pipeline.celery_runs.broker import broker_configuration
 from tutormax_pipeline.settings import PipelineSettings
 
-settings = PipelineSettings.load()
-if settings.celery_broker_url is None:
-    sys.exit("TUTORMAX_CELERY_BROKER_URL is not set")
-app = Celery(broker=settings.celery_broker_url.get_secret_value())
-app.conf.broker_transport_options = {
-    "global_keyprefix": settings.celery_key_prefix,
-    "socket_timeout": 5,
-    "socket_connect_timeout": 5,
-}
+try:
+    configuration = broker_configuration(PipelineSettings.load())
+except ConfigurationError as error:
+    sys.exit(str(error))
+app = Celery(broker=configuration["broker_url"])
+app.conf.update(configuration)
 name = f"celery@{socket.gethostname()}"
 try:
     with app.connection_for_write() as connection:

@@ -90,9 +90,9 @@ def test_a_password_of_the_store_is_never_shown(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("postgresql://user:p@hunter2@127.0.0.1/db", "write @ in a password as %40"),
-        ("postgresql://user:p@hun:ter2@127.0.0.1/db", "its port must be a number"),
-        ("postgresql://user:p@127.0.0.1:hunter2/db", "its port must be a number"),
+        ("postgresql://user:p@hunter2@127.0.0.1/db", "in the password as %3A"),
+        ("postgresql://user:p@hun:ter2@127.0.0.1/db", "in the password as %3A"),
+        ("postgresql://user:p@127.0.0.1:hunter2/db", "in the password as %3A"),
         ("postgresql://user:hunter2@127.0.0.1:0/db", "from 1 to 65535"),
         ("postgresql://user:hunter2@127.0.0.1:70000/db", "from 1 to 65535"),
     ],

@@ -12,11 +12,12 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose.yaml"
-_VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Z_]+)(?:(:-|:\?)([^}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Z_]+)(?:(:-|:\?|:\+)([^}]*))?\})")
 
 
 def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
-    """The same tree with ``$$``, ``${NAME}``, ``${NAME:-default}`` and ``${NAME:?words}`` replaced.
+    """The same tree with ``$$``, ``${NAME}``, ``${NAME:-default}``,
+    ``${NAME:+instead}`` and ``${NAME:?words}`` replaced.
 
     Raises:
         KeyError: a variable that has to be given is not, or is empty.
@@ -35,6 +36,8 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
         given = variables.get(name, "")
         if how == ":?" and not given:
             raise KeyError(f"{name}: {words}")
+        if how == ":+":
+            return words if given else ""
         return given or (words if how == ":-" else "")
 
     return _VARIABLE.sub(replace, value)

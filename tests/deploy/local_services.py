@@ -37,7 +37,15 @@ from tests.deploy.dockerfile_steps import ROOT, Image
 from tests.postgres import binaries
 
 #: Ports that the containers listen on.
-_PORTS = {"redis": "6379", "postgres": "5432", "code": "4000", "webserver": "3000", "metrics": "9464"}
+_PORTS = {
+    "redis": "6379",
+    "broker": "6380",
+    "postgres": "5432",
+    "code": "4000",
+    "webserver": "3000",
+    "metrics": "9464",
+}
+_REDIS = {"redis", "broker"}
 _HOST = re.compile(rf"(?<=@)({'|'.join(_PORTS)})(?=:)")
 START_SECONDS = 110
 #: A health check is a process, and takes a while itself.
@@ -158,10 +166,12 @@ class LocalServices:
         else:
             environment["PATH"] = f"{self._postgres}:{environment['PATH']}"
             folder = self.folder
-        own = {key: self._here(str(value)) for key, value in self._services[name]["environment"].items()}
+        own = {
+            key: self._here(name, str(value)) for key, value in self._services[name]["environment"].items()
+        }
         own |= {key: "127.0.0.1" for key in own if key.endswith("_HOST")}
         return subprocess.Popen(
-            [*self._as_user(name), *map(self._here, command)],
+            [*self._as_user(name), *(self._here(name, word) for word in command)],
             cwd=folder,
             env={**environment, **own},
             stdin=subprocess.DEVNULL,
@@ -171,17 +181,18 @@ class LocalServices:
 
     def _as_user(self, name: str) -> list[str]:
         user = self._owner if "build" in self._services[name] else "1000"
-        if self._owner is None or name == "redis":
+        if self._owner is None or name in _REDIS:
             return []
         return ["unshare", f"--map-user={user}", f"--map-group={user}", "--"]
 
-    def _here(self, text: str) -> str:
+    def _here(self, name: str, text: str) -> str:
         """A word of the file, with what stands for the containers' names, ports and folders."""
         text = _HOST.sub("127.0.0.1", text)
         for service, port in _PORTS.items():
             text = re.sub(rf"(?<!\d){port}(?!\d)", self.ports[service], text)
         text = text.replace("0.0.0.0", "127.0.0.1").replace('--bind "*"', "--bind 127.0.0.1")
-        text = text.replace("--dir /data", f"--dir {self.volume('redis-data')}")
+        if name in _REDIS:
+            text = text.replace("--dir /data", f"--dir {self.volume(f'{name}-data')}")
         return self._image.translated(text)
 
     def _prepare_postgres(self) -> None:

@@ -81,7 +81,7 @@ def test_a_service_knows_only_the_secrets_that_it_needs(secrets: dict[str, str])
         return {secret for secret, value in secrets.items() if value in values}
 
     dagster, redis, tables = "DAGSTER_POSTGRES_PASSWORD", "REDIS_PASSWORD", "TUTORMAX_POSTGRES_PASSWORD"
-    assert known("redis") == {redis}
+    assert known("redis") == known("broker") == {redis}
     assert known("redis-commander") == {redis, "REDIS_COMMANDER_PASSWORD"}
     assert known("migrate") == {tables}
     assert known("metrics") == {redis, tables}
@@ -116,7 +116,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
     conditions = {name: one.get("depends_on", {}) for name, one in services().items()}
     healthy, done = {"condition": "service_healthy"}, {"condition": "service_completed_successfully"}
     assert conditions["migrate"] == {"postgres": healthy}
-    assert conditions["code"] == conditions["worker"]
+    assert conditions["worker"] == {**conditions["code"], "broker": healthy}
     assert conditions["code"] == {"redis": healthy, "postgres": healthy, "migrate": done}
     assert conditions["webserver"] == conditions["daemon"] == {"code": healthy}
 
@@ -129,4 +129,52 @@ def test_redis_keeps_what_it_acknowledged_and_never_makes_room_by_dropping() -> 
 
 
 def test_the_workers_of_celery_are_there_only_when_asked_for() -> None:
-    assert {name for name, one in services().items() if "profiles" in one} == {"worker"}
+    assert {name for name, one in services().items() if "profiles" in one} == {"broker", "worker"}
+
+
+def test_one_switch_has_workers_started_and_runs_given_to_them(secrets: dict[str, str]) -> None:
+    for profile, home in (("", "dagster"), ("celery", "dagster-celery")):
+        composed = read({**secrets, "COMPOSE_PROFILES": profile})["services"]
+        for name in ("code", "webserver", "daemon"):
+            assert composed[name]["environment"]["DAGSTER_HOME"] == f"/opt/tutormax/{home}"
+    assert composed["worker"]["environment"]["DAGSTER_HOME"] == "/opt/tutormax/dagster-celery"
+    assert {profile for one in services().values() for profile in one.get("profiles", [])} == {"celery"}
+    # As many as Dagster starts runs at once.
+    assert composed["worker"]["deploy"]["replicas"] == "2"
+
+
+@FILES
+def test_a_full_queue_keeps_no_run_from_being_started_to_empty_it(file: Path) -> None:
+    queue, broker = services(file)["redis"], services(file)["broker"]
+    assert "--maxmemory-policy noeviction" in broker["command"][-1]
+    assert "--appendonly yes" in broker["command"][-1]
+    assert queue["volumes"][0] != broker["volumes"][0]
+    # Nor may those who only publish reach it: a task that they write would be executed.
+    assert set(broker["networks"]).isdisjoint(queue["networks"])
+    for name in ("code", "daemon", "webserver", "worker"):
+        assert set(broker["networks"]) < set(services(file)[name]["networks"]), name
+
+
+def test_no_update_of_the_stack_goes_back_to_code_that_is_older_than_its_tables() -> None:
+    for name, one in services(STACK).items():
+        if name in ONE_OFF:
+            continue
+        action = one["deploy"]["update_config"]["failure_action"]
+        assert action == ("rollback" if name in {"redis", "broker", "postgres"} else "pause"), name
+
+
+def test_the_runs_of_a_code_server_are_asked_to_end_with_it_in_the_stack_too() -> None:
+    assert services(STACK)["code"]["environment"]["TINI_KILL_PROCESS_GROUP"] == "1"
+
+
+def test_only_the_network_that_producers_are_to_join_can_be_joined() -> None:
+    networks = raw(STACK)["networks"]
+    assert {name for name, one in networks.items() if one.get("attachable")} == {"pipeline"}
+    assert all(one["driver_opts"] == {"encrypted": "true"} for one in networks.values())
+
+
+def test_swarm_kills_no_redis_that_answers() -> None:
+    # Swarm replaces what is not healthy; Compose only says so, and starts others after what is.
+    for name in ("redis", "broker"):
+        assert services(STACK)[name]["healthcheck"]["test"][-1].endswith(" ping")
+        assert services()[name]["healthcheck"]["test"][-1].endswith(" ping | grep -qx PONG")

@@ -13,9 +13,10 @@ import pytest
 from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.channels import CONSUMER_GROUP
 from tests.conftest import REDIS_SERVER, wait_until
-from tests.deploy.compose_file import read
+from tests.deploy.compose_file import raw, read
 from tests.deploy.dockerfile_steps import Image
 from tests.deploy.local_services import LocalServices
+from tests.deploy.manifests import pods
 from tutormax_pipeline.sample import sample_lines
 
 pytestmark = [pytest.mark.needs_redis_server, pytest.mark.timeout(300)]
@@ -32,8 +33,9 @@ def services(
     composed = read(secrets)["services"]
     with LocalServices(tmp_path_factory.mktemp("compose"), image, composed) as running:
         running.start("redis")
+        running.start("broker")
         running.start("postgres")
-        running.wait_for_health("redis", "postgres")
+        running.wait_for_health("redis", "broker", "postgres")
         running.start("migrate")
         assert running.processes.pop("migrate").wait(60) == 0
         running.start("code")
@@ -105,22 +107,6 @@ def test_each_role_opens_its_own_database_and_no_other(
                     psycopg.connect(**address, user=role, password=secrets[name])
 
 
-def test_a_dump_of_the_tables_is_restored_over_them(services: LocalServices) -> None:
-    def in_container(command: str) -> str:
-        where = f"PGHOST={services.folder} PGPORT={services.ports['postgres']}"
-        done = services.run("postgres", "/bin/sh", "-ec", f"export {where}\n{command}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    count = "psql --username postgres --dbname tutormax --tuples-only --command 'SELECT count(*) FROM tutors'"
-    before = in_container(count)
-    dump = f"{services.folder}/tutormax.dump"
-    in_container(f"pg_dump --username postgres --format custom tutormax > {dump}")
-    in_container("psql --username postgres --dbname tutormax --command 'DELETE FROM tutors'")
-    in_container(f"pg_restore --username postgres --dbname tutormax --clean --if-exists < {dump}")
-    assert in_container(count) == before != "0"
-
-
 def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and_end(
     services: LocalServices, client: RedisClient
 ) -> None:
@@ -138,11 +124,65 @@ def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and
     assert runs() <= {"SUCCESS", "FAILURE", "CANCELED"}
 
 
+def test_dumps_of_both_databases_are_restored_over_them(services: LocalServices) -> None:
+    def in_container(command: str) -> str:
+        where = f"PGHOST={services.folder} PGPORT={services.ports['postgres']}"
+        done = services.run("postgres", "/bin/sh", "-ec", f"export {where}\n{command}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def count(database: str, table: str) -> str:
+        query = f"--tuples-only --command 'SELECT count(*) FROM {table}'"
+        return in_container(f"psql --username postgres --dbname {database} {query}")
+
+    kept = {"tutormax": "tutors", "dagster": "runs"}
+    before = {database: count(database, table) for database, table in kept.items()}
+    assert "0" not in before.values()
+    for database in kept:
+        dump = f"{services.folder}/{database}.dump"
+        in_container(f"pg_dump --username postgres --format custom {database} > {dump}")
+    for name in ("daemon", "worker"):
+        services.stop(name)
+    for database, table in kept.items():
+        empty = f"TRUNCATE {table} CASCADE"
+        in_container(f"psql --username postgres --dbname {database} --command '{empty}'")
+        restore = f"pg_restore --username postgres --dbname {database} --clean --if-exists"
+        in_container(f"{restore} < {services.folder}/{database}.dump")
+    assert {database: count(database, table) for database, table in kept.items()} == before
+
+
+def test_a_redis_that_answers_anything_is_alive_in_the_cluster_and_ready_only_when_it_serves(
+    services: LocalServices,
+) -> None:
+    container = pods("single")["redis"]["containers"][0]
+    password = "$(cat /run/secrets/tutormax/redis_password)"
+
+    def asked(probe: str, given: str) -> int:
+        command = container[probe]["exec"]["command"][-1]
+        assert password in command
+        return services.run("redis", "/bin/sh", "-c", command.replace(password, given)).returncode
+
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert asked(probe, "$REDIS_PASSWORD") == 0
+    # An error is an answer, as LOADING and MISCONF are.
+    assert [asked(probe, "wrong") for probe in ("startupProbe", "livenessProbe")] == [0, 0]
+    assert asked("readinessProbe", "wrong") == 1
+
+
+def test_a_postgresql_without_its_databases_is_not_healthy(services: LocalServices) -> None:
+    check = str(raw()["services"]["postgres"]["healthcheck"]["test"][-1]).replace("$$", "$")
+    elsewhere = check.replace("--dbname tutormax", "--dbname nothing-of-the-kind")
+    assert services.run("postgres", "/bin/sh", "-c", check).returncode == 0
+    done = services.run("postgres", "/bin/sh", "-c", elsewhere)
+    assert done.returncode != 0
+    assert "does not exist" in done.stderr or "permission denied" in done.stderr
+
+
 def test_no_health_check_succeeds_without_its_service(services: LocalServices) -> None:
-    for name in ("webserver", "redis", "postgres"):
+    for name in ("webserver", "redis", "broker", "postgres"):
         assert services.check(name).returncode == 0
         services.stop(name)
     # The worker's asks the broker, which is gone now. The daemon's asks PostgreSQL, again and again for 14 s:
     # it fails too, and is left out for its time.
-    for name in ("webserver", "redis", "postgres", "code", "worker"):
+    for name in ("webserver", "redis", "broker", "postgres", "code", "worker"):
         assert services.check(name).returncode != 0, name

@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 from tests.deploy.compose_file import ROOT, raw
-from tests.deploy.manifests import FOLDER, OVERLAYS, files, kustomization, literals, manifests, pods
+from tests.deploy.manifests import (
+    FOLDER,
+    OVERLAYS,
+    built,
+    files,
+    folders,
+    kustomization,
+    literals,
+    manifests,
+    pods,
+    pods_of,
+)
 
 EVERY = pytest.mark.parametrize("overlay", OVERLAYS)
 #: The oldest and the newest for which schemas are at hand, among those whose API the manifests need.
@@ -40,7 +51,7 @@ def references(tree: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_manifest_is_valid_to_the_letter(version: str) -> None:
-    every = {str(file) for overlay in OVERLAYS for file in files(FOLDER / overlay)}
+    every = {str(file) for overlay in OVERLAYS for folder in folders(overlay) for file in files(folder)}
     validator = Path(sys.executable).parent / "kubernetes-validate"
     command = [validator, "--strict", "--quiet", "-k", version, *sorted(every)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -48,33 +59,27 @@ def test_every_manifest_is_valid_to_the_letter(version: str) -> None:
 
 
 def test_no_manifest_is_left_out() -> None:
-    named = {file for overlay in OVERLAYS for file in files(FOLDER / overlay)}
+    named = {file for overlay in OVERLAYS for folder in folders(overlay) for file in files(folder)}
     written = {file for file in FOLDER.rglob("*.yaml") if file.name != "kustomization.yaml"}
     assert named == written
 
 
-@EVERY
-def test_every_file_that_a_kustomization_makes_something_of_is_there_or_is_a_secret(overlay: str) -> None:
-    kinds = kustomization(FOLDER / overlay)
-    for one in kinds.get("configMapGenerator", []):
-        for name in one.get("files", []):
-            assert (FOLDER / overlay / name).exists(), name
-    for one in kinds.get("secretGenerator", []):
-        for name in one["files"]:
-            assert re.fullmatch(r"secrets/[a-z_]+_password", name)
-            assert not (FOLDER / overlay / name).exists(), f"{name} must not be in the repository"
+def test_every_file_that_a_kustomization_makes_something_of_is_there_or_is_a_secret() -> None:
+    for file in FOLDER.rglob("kustomization.yaml"):
+        kinds = kustomization(file.parent)
+        for one in kinds.get("configMapGenerator", []):
+            for name in one.get("files", []):
+                assert (file.parent / name).exists(), name
+        for one in kinds.get("secretGenerator", []):
+            for name in one["files"]:
+                assert re.fullmatch(r"secrets/[a-z_]+_password", name)
+                assert not (file.parent / name).exists(), f"{name} must not be in the repository"
     assert "secrets/" in (FOLDER / ".gitignore").read_text().splitlines()
 
 
 @EVERY
 def test_what_a_pod_refers_to_is_made(overlay: str) -> None:
-    below = [overlay, *("base", "single")[: OVERLAYS.index(overlay)]]
-    made = {
-        one["name"]
-        for folder in below
-        for kind in ("configMapGenerator", "secretGenerator")
-        for one in kustomization(FOLDER / folder).get(kind, [])
-    }
+    made = {one["metadata"]["name"] for one in manifests(overlay) if one["kind"] in {"ConfigMap", "Secret"}}
     assert set(references(list(pods(overlay).values()))) <= made
 
 
@@ -160,8 +165,54 @@ def test_only_one_daemon_and_one_code_server_run_at_a_time() -> None:
 
 
 def test_workers_take_the_runs_only_where_there_are_workers() -> None:
-    assert [literals(overlay)["DAGSTER_HOME"].rpartition("/")[2] for overlay in OVERLAYS] == [
-        "dagster",
-        "dagster",
-        "dagster-celery",
-    ]
+    for overlay in OVERLAYS:
+        home = "/opt/tutormax/dagster-celery" if "worker" in pods(overlay) else "/opt/tutormax/dagster"
+        assert literals(overlay)["DAGSTER_HOME"] == home
+
+
+@EVERY
+def test_what_needs_a_home_of_dagster_can_write_what_a_run_hands_on(overlay: str) -> None:
+    home = literals(overlay)["DAGSTER_HOME"]
+    for name in {"code", "webserver", "daemon", "worker"} & set(pods(overlay)):
+        mounts = [one["mountPath"] for one in containers(overlay)[name]["volumeMounts"]]
+        assert f"{home}/storage" in mounts, name
+
+
+@pytest.mark.parametrize("components", [[], ["workers"], ["external"], ["workers", "external"]])
+def test_one_change_gives_every_process_of_ours_another_image(components: list[str]) -> None:
+    image = {"name": "tutormax-pipeline", "newName": "registry.example/of-ours", "newTag": "9.8.7"}
+    found = pods_of(built(FOLDER, {"components": components, "images": [image]}))
+    ours = {name: pod["containers"][0]["image"] for name, pod in found.items()}
+    for server in ("redis", "broker", "postgres"):
+        ours.pop(server, None)
+    assert set(ours.values()) == {"registry.example/of-ours:9.8.7"}
+    assert len(ours) == 5 + ("workers" in components)
+
+
+def test_the_image_that_is_applied_is_the_one_that_the_dockerfile_says() -> None:
+    (image,) = kustomization(FOLDER)["images"]
+    assert f":{image['newTag']} ." in (ROOT / "deploy" / "Dockerfile").read_text()
+    for name in ("base", "single", "workers", "external"):
+        assert "images" not in kustomization(FOLDER / name), name
+
+
+def doors_out(overlay: str, name: str) -> set[int]:
+    """Ports that a pod may reach at any address."""
+    found = set()
+    for one in manifests(overlay):
+        rules = one["spec"].get("egress", []) if one["kind"] == "NetworkPolicy" else []
+        chosen = one.get("spec", {}).get("podSelector", {})
+        values = [value for part in chosen.get("matchExpressions", []) for value in part["values"]]
+        if name in values or not chosen:
+            found |= {port["port"] for rule in rules if "to" not in rule for port in rule["ports"]}
+    return found
+
+
+@pytest.mark.parametrize("overlay", ["external", "both"])
+def test_a_redis_outside_is_let_through_to_and_none_is_started_inside(overlay: str) -> None:
+    assert not [one for one in manifests(overlay) if one["metadata"]["name"] == "redis"]
+    assert {6379, 26379} <= doors_out(overlay, "code") & doors_out(overlay, "metrics")
+    assert doors_out("single", "code") == {53, 5432}
+    assert literals(overlay)["REDIS_HOST"] != "redis"
+    # Celery cannot use Sentinels as the pipeline does, and has its broker inside in any case.
+    assert "broker" in pods("both")

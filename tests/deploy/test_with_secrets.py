@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kombu.utils.url import parse_url  # type: ignore[import-untyped]
+
 from deploy.with_secrets import with_secrets
 from tests.deploy.compose_file import ROOT
+from tests.split.conftest import NASTY
+from tutormax_pipeline.store.address import read_address
 
 SCRIPT = ROOT / "deploy" / "with_secrets.py"
 
@@ -27,7 +31,7 @@ def test_each_file_becomes_a_variable_and_the_addresses_are_made_of_them(tmp_pat
         "REDIS_PASSWORD": "r",
         "TUTORMAX_POSTGRES_PASSWORD": "t",
         "TUTORMAX_STORE_URL": "postgresql://tutormax:t@db.example:5432/tutormax",
-        "TUTORMAX_CELERY_BROKER_URL": "redis://:r@queue:6379/1",
+        "TUTORMAX_CELERY_BROKER_URL": "redis://:r@broker:6380/0",
     }
 
 
@@ -36,6 +40,25 @@ def test_what_is_set_already_wins(tmp_path: Path) -> None:
     given = {"REDIS_PASSWORD": "own", "TUTORMAX_STORE_URL": "sqlite:///x.db"}
     found = with_secrets(folder, given)
     assert {name: found[name] for name in given} == given
+
+
+def test_any_password_reaches_server_and_broker_as_it_is(tmp_path: Path) -> None:
+    folder = secrets(tmp_path, redis_password=NASTY, tutormax_postgres_password=NASTY)
+    found = with_secrets(folder, {"DAGSTER_POSTGRES_HOST": "db.example", "DAGSTER_POSTGRES_PORT": "25060"})
+    store = read_address(found["TUTORMAX_STORE_URL"])
+    assert (store.host, store.port, store.password) == ("db.example", 25060, NASTY)
+    broker = parse_url(found["TUTORMAX_CELERY_BROKER_URL"])
+    assert (broker["hostname"], broker["port"], broker["password"]) == ("broker", 6380, NASTY)
+    assert found["REDIS_PASSWORD"] == NASTY
+
+
+def test_an_empty_variable_is_none(tmp_path: Path) -> None:
+    folder = secrets(tmp_path, redis_password="r", tutormax_postgres_password="t")
+    found = with_secrets(
+        folder, {"REDIS_PASSWORD": "", "TUTORMAX_STORE_URL": "", "DAGSTER_POSTGRES_HOST": ""}
+    )
+    assert found["REDIS_PASSWORD"] == "r"
+    assert found["TUTORMAX_STORE_URL"] == "postgresql://tutormax:t@postgres:5432/tutormax"
 
 
 def test_a_service_without_a_secret_gets_no_address_with_one(tmp_path: Path) -> None:

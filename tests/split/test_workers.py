@@ -15,6 +15,7 @@ from dagster_celery.tasks import create_execute_job_task
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import ConfigurationError
 from tests.conftest import wait_until
+from tests.split.conftest import NASTY
 from tests.split.deployment import Deployment, patiently
 from tests.split.pipeline import SOON_SECONDS, Pipeline
 from tutormax_pipeline.celery_runs.launcher import WorkerRunLauncher
@@ -112,9 +113,11 @@ def test_a_broker_over_tls_is_checked_by_the_certificates_of_the_queues_redis(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REDIS_SSL_CA_CERTS", "/etc/our-ca.pem")
+    monkeypatch.setenv("REDIS_SSL_CHECK_HOSTNAME", "false")
     found = celery_configuration(PipelineSettings.load(celery_broker_url="rediss://localhost/1"))
     for tls in (found["broker_use_ssl"], found["redis_backend_use_ssl"]):
         assert (tls["ssl_cert_reqs"], tls["ssl_ca_certs"]) == (ssl.CERT_REQUIRED, "/etc/our-ca.pem")
+        assert tls["ssl_check_hostname"] is False
     assert "broker_use_ssl" not in celery_configuration(
         PipelineSettings.load(celery_broker_url="redis://localhost/1")
     )
@@ -132,3 +135,13 @@ def test_a_broker_of_another_kind_is_refused_without_showing_its_password(
     with pytest.raises(ConfigurationError, match="must start with redis://") as raised:
         PipelineSettings.load()
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", [NASTY, "hunter2/hunter2", "hunter2#hunter2", "12/hunter2", "hunter2?x"])
+def test_a_password_that_breaks_the_brokers_address_is_not_shown(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUTORMAX_CELERY_BROKER_URL", f"redis://:{password}@host:6379/1")
+    with pytest.raises(ConfigurationError, match=r"TUTORMAX_CELERY_BROKER_URL.*cannot be read") as raised:
+        PipelineSettings.load()
+    assert not [word for word in ("hunter2", "w%rd", "12/") if word in str(raised.value)]

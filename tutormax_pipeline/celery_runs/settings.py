@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
-from queue_core import RedisSettings
-from queue_core.errors import ConfigurationError
+from tutormax_pipeline.celery_runs.broker import broker_configuration
 from tutormax_pipeline.defs.lanes import MAX_RUNTIME_SECONDS
 from tutormax_pipeline.settings import PipelineSettings
 
@@ -16,7 +14,6 @@ from tutormax_pipeline.settings import PipelineSettings
 VISIBILITY_SECONDS = 2 * MAX_RUNTIME_SECONDS
 #: States and results of tasks are of use while their run lasts.
 _RESULT_SECONDS = 86_400
-_SOCKET_SECONDS = 10
 
 
 def celery_configuration(settings: PipelineSettings) -> dict[str, Any]:
@@ -25,25 +22,13 @@ def celery_configuration(settings: PipelineSettings) -> dict[str, Any]:
     Raises:
         ConfigurationError: no broker is named, or a ``REDIS_...`` variable is wrong.
     """
-    if settings.celery_broker_url is None:
-        raise ConfigurationError(
-            "TUTORMAX_CELERY_BROKER_URL: is not set; give the broker of the runs' workers, such as "
-            "redis://host:6379/1"
-        )
-    address = settings.celery_broker_url.get_secret_value()
-    connection = {
-        "global_keyprefix": settings.celery_key_prefix,
-        "socket_timeout": _SOCKET_SECONDS,
-        "socket_connect_timeout": _SOCKET_SECONDS,
-        "socket_keepalive": True,
-    }
-    tls = _tls(RedisSettings.load()) if address.startswith("rediss:") else {}
+    reached = broker_configuration(settings)
     return {
-        **({"broker_use_ssl": tls, "redis_backend_use_ssl": tls} if tls else {}),
-        "broker_url": address,
-        "result_backend": address,
-        "broker_transport_options": {**connection, "visibility_timeout": VISIBILITY_SECONDS},
-        "result_backend_transport_options": connection,
+        **reached,
+        "broker_transport_options": {
+            **reached["broker_transport_options"],
+            "visibility_timeout": VISIBILITY_SECONDS,
+        },
         "result_expires": _RESULT_SECONDS,
         "broker_connection_retry_on_startup": True,
         # A run that waits behind a lingering drain, while another worker is idle, would wait for minutes:
@@ -57,14 +42,3 @@ def celery_configuration(settings: PipelineSettings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": False,
     }
-
-
-def _tls(redis: RedisSettings) -> dict[str, Any]:
-    # Without it Celery refuses a rediss:// address of its results. The files are those of the queue's Redis.
-    files = {
-        "ssl_ca_certs": redis.ssl_ca_certs,
-        "ssl_certfile": redis.ssl_certfile,
-        "ssl_keyfile": redis.ssl_keyfile,
-    }
-    named = {name: str(file) for name, file in files.items() if file}
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **named}

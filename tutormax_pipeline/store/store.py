@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, Select, Table, func, make_url, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
 from queue_core.channels import Channel
 from queue_core.failpoints import around, passing
 from queue_core.outcomes import Outcome
 from tutormax_pipeline.store import schema
+from tutormax_pipeline.store.address import read_address, shown
 from tutormax_pipeline.store.arrival import Arrival, Settlement
 from tutormax_pipeline.store.batch import write_batch
 from tutormax_pipeline.store.database import PURPOSE, Database, Purpose
@@ -35,11 +36,11 @@ class Store:
         read_only: whether nothing can be written through it, nor a file be made.
 
     Raises:
-        StoreError: no such kind of database is known.
+        StoreError: the address cannot be read, or no such kind of database is known.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 30, read_only: bool = False) -> None:
-        self.address = _without_secrets(url)
+        self.address = shown(url)
         self._database = _database(url)
         self.engine = self._database.engine(url, timeout_seconds, read_only=read_only)
 
@@ -207,14 +208,8 @@ class Store:
             return connection.execute(query).scalar_one()
 
 
-def _without_secrets(url: str) -> str:
-    address = make_url(url)
-    hidden = {name: "***" for name in ("password", "sslpassword") if name in address.query}
-    return address.update_query_dict(hidden).render_as_string(hide_password=True)
-
-
 def _database(url: str) -> Database:
-    kind = make_url(url).get_backend_name()
+    kind = read_address(url).get_backend_name()
     if kind == "sqlite":
         return Sqlite()
     if kind == "postgresql":
