@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,14 +94,16 @@ class Watch:
                     # The worker meets with it too, and says so once; here it is tried again.
                     _log.debug("Nothing could be renewed: %s", trouble)
 
-        thread = threading.Thread(target=work, name="lease-renewal", daemon=True)
+        thread, process = threading.Thread(target=work, name="lease-renewal", daemon=True), os.getpid()
         thread.start()
         try:
             yield
         finally:
-            over.set()
-            # It may be waiting for Redis. What it still renews or gives up then is no longer in hand.
-            thread.join(_PATIENCE_SECONDS)
+            # A forked child has no such thread, and perhaps a lock that it held for ever.
+            if os.getpid() == process:
+                over.set()
+                # It may be waiting for Redis. What it still renews or gives up then is no longer in hand.
+                thread.join(_PATIENCE_SECONDS)
 
     @contextmanager
     def over(self, call: Call) -> Iterator[None]:

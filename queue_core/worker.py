@@ -321,7 +321,7 @@ class QueueWorker:
             asked_by = self._stop.number
             self._stop.over()
             self._at_work.release()
-            if then_raise_signal and asked_by is not None:
+            if then_raise_signal and asked_by is not None and os.getpid() == process:
                 signal.raise_signal(asked_by)
 
     def _rounds(self, reconnecting: Reconnecting) -> None:
