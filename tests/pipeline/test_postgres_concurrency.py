@@ -100,6 +100,19 @@ def test_what_two_drains_settle_at_once_is_stored_by_the_first(
     assert sorted(stored) == sorted({"a", *(message_id for _, message_id in second)})
 
 
+@pytest.mark.parametrize("known", [1, 2, 19, 20, 21])
+def test_duplicates_are_ordinary_and_nothing_is_logged_of_them(
+    stores: list[Store], arrival: Make, caplog: pytest.LogCaptureFixture, known: int
+) -> None:
+    batch = [arrival(f"{n}-0", f"m{n}", tutor_id=f"T{n}") for n in range(21)]
+    stores[0].write(TUTORS, batch[:known], "run-1")
+    for again in (batch[known - 1 : known + 5], batch[:20], batch):
+        settled = stores[0].write(TUTORS, again, "run-2")
+        assert {one.outcome for one in settled} == {Outcome.STORED}
+    assert stores[0].row_count(TUTORS) == 21
+    assert not caplog.records
+
+
 def test_where_the_first_fails_the_one_that_waited_stores(
     postgres: PostgresServer, stores: list[Store], arrival: Make
 ) -> None:

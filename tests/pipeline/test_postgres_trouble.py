@@ -161,6 +161,13 @@ def test_a_server_that_says_nothing_is_given_up(
         assert store.row_count(TUTORS) == 2
 
 
+def test_the_server_looks_whether_our_hosts_are_still_there(proxied: Store) -> None:
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    with proxied.engine.connect() as connection:
+        in_force = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+    assert in_force == ["10", "5", "3", "30000"]
+
+
 def test_a_drain_that_sleeps_in_the_middle_of_a_batch_does_not_hold_up_the_others_for_ever(
     direct: Store, postgres_url: str, arrival: Make
 ) -> None:

@@ -80,7 +80,7 @@ def _drain_asset(channel: Channel) -> dg.AssetsDefinition:
         name=channel.name,
         group_name="tutoring",
         deps=[queue_key(channel)],
-        kinds={"sqlite", "table"},
+        kinds={"table"},
         owners=OWNERS,
         tags={"queue": channel.name},
         code_version="1",

@@ -21,6 +21,8 @@ _ALONE_LOCK = 7_242_006_001
 #: How much longer than the server's own limit an answer is waited for, in seconds.
 _GRACE_SECONDS = 5.0
 #: Seconds of silence before a connection is asked whether it is there, how often, until it counts as gone.
+#: The server asks so too: the transaction of a host that was lost in the middle of a COPY, or of a message,
+#: is ended by none of its other limits, and would hold its locks until the system gives up, after two hours.
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 _DRIVERS = ("postgresql", "postgresql+psycopg")
@@ -95,6 +97,8 @@ def _session(timeout_seconds: float, *, read_only: bool) -> str:
         "lock_timeout": limit,
         # One that sleeps in the middle of a batch does not hold up the others for ever.
         "idle_in_transaction_session_timeout": limit,
+        "tcp_user_timeout": limit,
+        **{f"tcp_{name}": str(value) for name, value in _KEEPALIVES.items()},
         # What a trigger has to say may quote a row, and would be logged.
         "client_min_messages": "error",
     }

@@ -9,6 +9,7 @@ are inserted without COPY: it takes more round trips than they do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -39,6 +40,9 @@ WHERE channel = %s AND outcome = 'stored' AND message_id = ANY(%s)
 
 #: Rows up to which COPY is not worth its round trips.
 _FEW = 20
+
+#: One row of values in an INSERT.
+_ROW = re.compile(rb"(?<=VALUES )\([^()]*\)")
 
 #: Where a connection's own scratch tables are noted.
 _SCRATCH = "scratch tables"
@@ -107,10 +111,9 @@ class PostgresBatch:
         if statements.move and count > _FEW:
             self._provide_scratch()
         self._catch_up()
-        if count == 1:
-            cursor.execute(statements.insert, *rows)
-        elif count <= _FEW:
-            cursor.executemany(statements.insert, rows)
+        if count <= _FEW:
+            # Not executemany: psycopg warns of a pipeline that ends in an error, which duplicates are.
+            cursor.execute(_of_several(statements.insert, count), [value for row in rows for value in row])
         else:
             with cursor.copy(statements.copy) as copy:
                 write = copy.write_row
@@ -176,6 +179,12 @@ def _scratch(channel: Channel) -> str:
 
 def _copy_into(place: str, table: Table) -> bytes:
     return f"COPY {place} ({', '.join(column.name for column in table.c)}) FROM STDIN".encode()
+
+
+@lru_cache
+def _of_several(insert_one: bytes, count: int) -> bytes:
+    """The same INSERT with as many rows of values."""
+    return _ROW.sub(lambda row: b", ".join([row[0]] * count), insert_one, count=1)
 
 
 def _sql(statement: Any) -> bytes:
