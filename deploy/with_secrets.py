@@ -44,4 +44,9 @@ if __name__ == "__main__":
     if not sys.argv[1:]:
         sys.exit("Give the command to start: python with_secrets.py COMMAND ...")
     folder = Path(os.environ.get("SECRETS_FOLDER", "/run/secrets"))
-    os.execvpe(sys.argv[1], sys.argv[1:], with_secrets(folder, os.environ))  # noqa: S606 - what it is for
+    try:
+        environment = with_secrets(folder, os.environ)
+    except (OSError, UnicodeDecodeError) as error:
+        # Not its own words: they quote a byte of the secret.
+        sys.exit(f"A file of {folder} cannot be read as UTF-8 text: {type(error).__name__}")
+    os.execvpe(sys.argv[1], sys.argv[1:], environment)  # noqa: S606 - what it is for

@@ -8,7 +8,8 @@ What stands for what:
   stage that is complete is put aside, and the next begins with an empty folder of the same name, so that
   paths which a step wrote into files stay true.
 - The base image is this machine, with the Python that runs this.
-- COPY takes from a copy of the sources that holds only what .dockerignore lets through.
+- COPY takes from a copy of the sources that holds only what .dockerignore lets through, with the rights
+  that a clone under umask 077 has.
 - ``useradd`` writes into the folder's own etc/passwd. USER is not applied: who runs this runs the steps.
 
 With ``borrow`` the steps that fetch from the index are left out, and the packages of the present environment
@@ -103,6 +104,8 @@ def context(folder: Path) -> Path:
             shutil.copytree(source, target, ignore=leave_out)
         else:
             shutil.copy2(source, target)
+    for one in folder.rglob("*"):
+        one.chmod(one.stat().st_mode & 0o700)
     return folder
 
 

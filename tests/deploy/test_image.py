@@ -13,6 +13,7 @@ import pytest
 from deploy.locked import needed, packages, roots_of
 from tests.deploy.compose_file import ROOT, raw
 from tests.deploy.dockerfile_steps import Image, context, parse
+from tests.split.conftest import NASTY
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -60,6 +61,34 @@ def test_it_runs_as_somebody_without_rights_whose_number_is_known(image: Image) 
     assert line == "tutormax:!:10001:10001::/nonexistent:/usr/sbin/nologin"
     assert image.health_check == raw()["services"]["code"]["healthcheck"]["test"][1:]
     assert image.command == raw()["services"]["code"]["command"]
+
+
+def test_everybody_can_read_it_whatever_the_umask_of_the_clone_was(image: Image) -> None:
+    site = next((image.root / "opt" / "venv" / "lib").glob("python*/site-packages"))
+    ours = [site / "queue_core", site / "tutormax_pipeline", image.root / "opt" / "tutormax"]
+    found = [one for folder in ours for one in [folder, *folder.rglob("*")] if not one.is_symlink()]
+    assert len(found) > 200
+    for one in found:
+        needed = 0o555 if one.is_dir() or one.parent.name == "bin" else 0o444
+        assert one.stat().st_mode & needed == needed, one
+
+
+def test_the_command_has_the_secrets_of_files_also_when_it_is_typed_into_a_container(
+    image: Image, tmp_path: Path
+) -> None:
+    (tmp_path / "tutormax_postgres_password").write_text(NASTY)
+    there = {"DAGSTER_POSTGRES_HOST": "127.0.0.1", "DAGSTER_POSTGRES_PORT": "1"}
+    done = subprocess.run(
+        ["tutormax", "store", "check"],
+        cwd=image.folder,
+        env={**image.environment, **there, "SECRETS_FOLDER": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "postgresql://tutormax:***@127.0.0.1:1/tutormax is not available" in " ".join(done.stderr.split())
+    assert "w%rd" not in done.stderr
 
 
 def test_what_builds_is_not_in_what_runs() -> None:

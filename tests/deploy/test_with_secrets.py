@@ -87,3 +87,16 @@ def test_without_a_command_it_says_how_it_is_used() -> None:
         1,
         "Give the command to start: python with_secrets.py COMMAND ...\n",
     )
+
+
+def test_a_secret_that_is_no_text_is_said_in_a_line_that_shows_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "redis_password").write_bytes(b"hunter\xe9")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "true"],
+        env={**os.environ, "SECRETS_FOLDER": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = f"A file of {tmp_path} cannot be read as UTF-8 text: UnicodeDecodeError\n"
+    assert (done.returncode, done.stderr) == (1, expected)
