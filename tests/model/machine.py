@@ -12,7 +12,7 @@ import orjson
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from queue_core import MessageConsumer
+from queue_core import MessageConsumer, MessagePublisher
 from queue_core.channels import CONSUMER_GROUP
 from queue_core.dead_letter import MAX_REDRIVES, Letter
 from queue_core.entry import Delivery
@@ -231,6 +231,30 @@ class Pipeline(System):
             assert not seen.stream, "processed, old, and kept"
 
     # Trouble
+
+    @rule()
+    def memory_runs_out_while_somebody_publishes(self) -> None:
+        name = self._name("n")
+        row, full = ("T-A", name, START), False
+        self.client.redis.config_set("maxmemory", 1)
+        try:
+            MessagePublisher(self.client_later).publish(
+                TUTORS, {"tutor_id": row[0], "name": name}, message_id=name, published_at=START
+            )
+        except QueueUnavailableError:
+            full = True
+        except QueueFullError:
+            pass
+        finally:
+            self.client.redis.config_set("maxmemory", 0)
+        for entry_id in self._new_entries():
+            self.model.added(entry_id, Content({b"message": body(self.stream, name, row)}, name, None, row))
+        self.model.swept(self._seen())
+        # One that was deleted while it was pending holds back what is behind it.
+        held = [one for one in self.model.items.values() if one.in_stream or one.place is Place.PENDING]
+        oldest = min(held, key=lambda one: one.position, default=None)
+        if full and oldest:
+            assert oldest.place is not Place.DONE, "refused although something processed could have gone"
 
     @rule()
     def destroy_the_group(self) -> None:

@@ -68,7 +68,9 @@ class System(RuleBasedStateMachine):
             )
         )
         self.client_later = RedisClient(
-            self.client.settings.model_copy(update={"worker_max_processing_time_seconds": 0.0001})
+            self.client.settings.model_copy(
+                update={"worker_max_processing_time_seconds": 0.0001, "retry_on_timeout": False}
+            )
         )
         self.file = self.folder / f"{self.client.settings.key_prefix}.db"
         shutil.copy(self.template, self.file)
