@@ -41,8 +41,9 @@ image-steps: setup ## run the Dockerfile's steps in a folder, without Docker, wi
 	$(BIN)/python -m tests.deploy.dockerfile_steps
 
 # A file's tests stay in one process, because they share its servers; in the order of tests/conftest.py.
+# Three on two cores, because many wait for a daemon or for time to pass.
 test: setup ## run the tests
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: setup ## break everything around publishers and drains, then check every message
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -9,7 +9,8 @@ from tutormax_pipeline.store.errors import StoreError
 
 _HOW = (
     "TUTORMAX_STORE_URL: cannot be read; write sqlite:///path/to/file.db or "
-    "postgresql://user:password@host/database, any of :/?#[]@% in the password as %3A and so on, the port as a number"
+    "postgresql://user:password@host/database, any of :/?#[]@% in the password as %3A and so on, "
+    "the port as a number"
 )
 
 
