@@ -29,7 +29,7 @@ def prepare_home(settings: PipelineSettings) -> Path:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = home / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may be probing too
     except OSError as error:
         raise ConfigurationError(
             f"TUTORMAX_HOME: {home} cannot be written ({error.strerror}). Name a folder that can be."

@@ -23,6 +23,11 @@ class TimedLook(Generic[T]):
         self._lock = threading.Lock()
         self._running: Future[T] | None = None
 
+    @property
+    def asking(self) -> bool:
+        """Whether an answer is still awaited, by the thread that asks."""
+        return self._running is not None and not self._running.done()
+
     def __call__(self) -> T | None:
         """The answer; None where it did not come in time.
 

@@ -111,7 +111,10 @@ def _looks(
     try:
         yield take_unless_stopped
     finally:
-        client.close()
+        # Closed under the thread that reads from it, it would wake that thread as the interpreter ends, which
+        # aborts the process now and then.
+        if not timed.asking:
+            client.close()
 
 
 @contextmanager
