@@ -13,13 +13,13 @@ from tutormax_pipeline.store.tables import record_table
 #: group, kinds, and what it is made from, of each asset: what an analyst sees in the graph.
 ASSETS = {
     "dead_letters": ("queue", {"redis", "table"}, ["queue/feedback", "queue/sessions", "queue/tutors"]),
-    "feedback": ("tutoring", {"sqlite", "table"}, ["queue/feedback"]),
+    "feedback": ("tutoring", {"table"}, ["queue/feedback"]),
     "queue/feedback": ("queue", {"redis"}, []),
     "queue/sessions": ("queue", {"redis"}, []),
     "queue/tutors": ("queue", {"redis"}, []),
-    "sessions": ("tutoring", {"sqlite", "table"}, ["queue/sessions"]),
-    "tutor_performance": ("tutoring", {"sqlite", "table"}, ["feedback", "sessions", "tutors"]),
-    "tutors": ("tutoring", {"sqlite", "table"}, ["queue/tutors"]),
+    "sessions": ("tutoring", {"table"}, ["queue/sessions"]),
+    "tutor_performance": ("tutoring", {"table"}, ["feedback", "sessions", "tutors"]),
+    "tutors": ("tutoring", {"table"}, ["queue/tutors"]),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _LOCKED = (
-    "Find who holds it (SELECT pid, state, query FROM pg_stat_activity), or wait for longer: "
+    "It is locked: find by whom (SELECT pid, state, query FROM pg_stat_activity), or wait for longer: "
     "TUTORMAX_STORE_TIMEOUT_SECONDS."
 )
 _ROLE = "Check the user and the password in TUTORMAX_STORE_URL, and the server's pg_hba.conf."
