@@ -23,6 +23,7 @@ from tutormax_pipeline.cli.channel_argument import ChannelType
 from tutormax_pipeline.cli.login_name import login_name
 from tutormax_pipeline.cli.printable import printable
 from tutormax_pipeline.cli.text import TextType
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.doctor import Diagnosis, examine
 from tutormax_pipeline.findings import Finding, Severity
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
@@ -84,7 +85,7 @@ def doctor(
 def _opened(settings: PipelineSettings) -> Iterator[Store | StoreError]:
     """The store, or why there is none: the rest is to be examined all the same."""
     try:
-        store = Store.open(settings.store_address, timeout_seconds=settings.store_timeout_seconds)
+        store = configured_store(settings)
     except StoreError as error:
         yield error
         return

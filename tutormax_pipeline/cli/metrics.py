@@ -9,6 +9,7 @@ import click
 
 from queue_core import RedisClient
 from queue_core.stopping import stop_on_signals
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 from tutormax_pipeline.store import Store
 
@@ -37,7 +38,7 @@ def metrics(host: str, port: int) -> None:
     redis_settings(settings)
 
     def open_store() -> Store:
-        return Store.open_to_read(settings.store_address, timeout_seconds=settings.store_timeout_seconds)
+        return configured_store(settings, Store.open_to_read)
 
     registry.register(QueueCollector(lambda: RedisClient(redis_settings(settings)), open_store))
     with stop_on_signals() as stop:

@@ -12,6 +12,7 @@ from rich.table import Table
 from queue_core import QueueChannels, RedisClient
 from queue_core.monitor import ChannelSnapshot, snapshot
 from tutormax_pipeline.cli.age import age
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 from tutormax_pipeline.store import Store, StoreNotReadyError
 
@@ -36,9 +37,7 @@ def status(as_json: bool) -> None:
 def _row_counts(settings: PipelineSettings) -> list[int | None]:
     """Rows of each channel's table; None where there are no tables yet."""
     try:
-        with Store.open_to_read(
-            settings.store_address, timeout_seconds=settings.store_timeout_seconds
-        ) as store:
+        with configured_store(settings, Store.open_to_read) as store:
             return [store.row_count(channel) for channel in QueueChannels.all()]
     except StoreNotReadyError as error:
         click.echo(f"Rows are not known: {error}", err=True)

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.settings import PipelineSettings
 from tutormax_pipeline.store import Store, StoreError
 from tutormax_pipeline.store.schema import HEAD, Standing
@@ -60,5 +61,4 @@ def check() -> None:
 
 
 def _store() -> Store:
-    settings = PipelineSettings.load()
-    return Store(settings.store_address, timeout_seconds=settings.store_timeout_seconds)
+    return configured_store(PipelineSettings.load(), Store)

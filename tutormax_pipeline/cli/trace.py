@@ -16,9 +16,9 @@ from rich.text import Text
 from queue_core import RedisClient
 from tutormax_pipeline.cli.printable import one_line, printable
 from tutormax_pipeline.cli.progress import progress_bar
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.run_links import run_link, ui_address
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
-from tutormax_pipeline.store import Store
 from tutormax_pipeline.story import Happening, nobody_knows, standing, tell
 from tutormax_pipeline.trace import MOST_ENTRIES, MessageTrace, Trace, trace
 
@@ -43,7 +43,7 @@ def trace_command(asked: str, limit: int, data: bool, as_json: bool) -> None:
     settings = PipelineSettings.load()
     with (
         RedisClient(redis_settings(settings)) as client,
-        Store.open(settings.store_address, timeout_seconds=settings.store_timeout_seconds) as store,
+        configured_store(settings) as store,
         progress_bar(quiet=as_json) as bar,
     ):
         task = bar.add_task("Looking through the streams", total=None)

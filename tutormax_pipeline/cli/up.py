@@ -21,6 +21,7 @@ from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettin
 from queue_core.embedded import EmbeddedServer, running
 from queue_core.monitor import snapshot
 from queue_core.stopping import Stop, stop_on_signals
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.home import prepare_home
 from tutormax_pipeline.local_dagster import LocalDagster, check_port_is_free
 from tutormax_pipeline.sample import sample_lines
@@ -53,7 +54,7 @@ def up(port: int, redis_port: int | None, no_sample: bool) -> None:
         stack.enter_context(_queue(settings, redis_port))
         client = stack.enter_context(RedisClient(redis_settings(settings)))
         client.health_check()
-        Store.open(settings.store_address, timeout_seconds=settings.store_timeout_seconds).close()
+        configured_store(settings).close()
         embedded = not brings_own_redis(RedisSettings.load())
         fed = _feed_sample(client) if embedded and not no_sample else 0
         click.echo("Starting Dagster (10 to 60 s) ...")

@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 from queue_core import RedisClient
 from queue_core.dead_letter import DeadLetters
+from tutormax_pipeline.configured_store import configured_store
 from tutormax_pipeline.letters import dead_letters
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
-from tutormax_pipeline.store import Store
 
 
 @contextmanager
@@ -20,6 +20,5 @@ def opened_letters(*, archived: bool = False) -> Iterator[DeadLetters]:
         client = stack.enter_context(RedisClient(redis_settings(settings)))
         store = None
         if archived:
-            timeout = settings.store_timeout_seconds
-            store = stack.enter_context(Store.open(settings.store_address, timeout_seconds=timeout))
+            store = stack.enter_context(configured_store(settings))
         yield dead_letters(client, store)
