@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from queue_core.errors import AccessDeniedError, QueueUnavailableError
+from queue_core.growing_pauses import GrowingPauses, wait
 from tutormax_pipeline.store import StoreUnavailableError
 
 _T = TypeVar("_T")
-
-#: First and longest pause between two tries.
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 5.0
-#: How soon a stop is noticed.
-_SLICE_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +36,7 @@ class Outage:
         self._budget_seconds, self._stop = budget_seconds, stop
         self._deadline = math.inf if deadline is None else deadline
         self._since: float | None = None
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
-        self._random = random.Random()  # noqa: S311 - spreads tries, keeps no secret
+        self._pauses = GrowingPauses()
 
     def through(self, action: Callable[[], _T]) -> _T:
         """Do it, again and again until it ends without trouble: ``action`` begins anew where it was.
@@ -67,12 +60,8 @@ class Outage:
         if self._since is None:
             self._since = since
             _log.warning("Waiting up to %g s: %s", self._budget_seconds, trouble)
-        until = now + min(left_seconds, self._pause_seconds * self._random.uniform(0.5, 1))
-        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, self._pause_seconds * 2)
-        while (rest := until - time.monotonic()) > 0:
-            if self._stop():
-                raise trouble
-            time.sleep(min(rest, _SLICE_SECONDS))
+        if wait(min(left_seconds, self._pauses.next_seconds()), self._stop):
+            raise trouble
 
     def over(self) -> None:
         """A batch is settled, or nothing is left that would have to be: whatever was away is back."""
@@ -80,4 +69,5 @@ class Outage:
             return
         self.ended.append(time.monotonic() - self._since)
         _log.warning("Going on after %.1f s.", self.ended[-1])
-        self._since, self._pause_seconds = None, _FIRST_PAUSE_SECONDS
+        self._since = None
+        self._pauses.begin_anew()
