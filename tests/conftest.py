@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,6 +102,10 @@ def wait_until(
         assert time.monotonic() < deadline, f"{what} did not come within {timeout_seconds} s"
         time.sleep(every_seconds)
     return found
+
+
+#: For what each look costs another process some milliseconds of its own: a page, a query, a health check.
+patiently = partial(wait_until, every_seconds=0.1)
 
 
 def server_binary(kind: str) -> Path:

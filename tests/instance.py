@@ -17,7 +17,7 @@ import orjson
 import psutil
 
 from queue_core import RedisClient
-from tests.conftest import wait_until
+from tests.conftest import patiently
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 
 COMMAND = [sys.executable, "-c", "from tutormax_pipeline.cli import main; main(prog_name='tutormax')"]
@@ -104,7 +104,7 @@ def running_instance(folder: Path, *options: str, **variables: str) -> Iterator[
     one = Instance(folder, *options, **variables)
     family = []
     try:
-        wait_until(
+        patiently(
             lambda: b"is up" in one.output.read_bytes() or one.process.poll() is not None, UP_SECONDS, "up"
         )
         assert one.process.poll() is None, one.output.read_text()

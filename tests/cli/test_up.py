@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from queue_core import MessagePublisher
-from tests.conftest import wait_until
+from tests.conftest import patiently, wait_until
 from tests.instance import Instance, running_instance
 
 SAMPLE = Path(__file__).parents[2] / "tutormax_pipeline" / "sample"
@@ -35,16 +35,16 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
 def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
     with urlopen(f"{instance.url}/server_info") as answer:
         assert answer.status == 200
-    wait_until(lambda: instance.counts() == [94, 463, 463, 1_020], ROWS_SECONDS, "the sample as rows")
+    patiently(lambda: instance.counts() == [94, 463, 463, 1_020], ROWS_SECONDS, "the sample as rows")
     assert instance.outcomes() == {"stored": 1_020}
 
     for channel in ("tutors", "sessions", "feedback"):
         instance.run("publish", channel, str(SAMPLE / f"{channel}.jsonl"))
-    wait_until(lambda: instance.counts()[3] == 2_040, ROWS_SECONDS, "the ledger of the sample's second time")
+    patiently(lambda: instance.counts()[3] == 2_040, ROWS_SECONDS, "the ledger of the sample's second time")
     assert instance.counts() == [94, 463, 463, 2_040]
     assert instance.outcomes() == {"stored": 2_040}
 
-    (lingering,) = wait_until(lambda: instance.runs("STARTED", "drain_tutors"), 30, "the lingering run")
+    (lingering,) = patiently(lambda: instance.runs("STARTED", "drain_tutors"), 30, "the lingering run")
     with instance.client() as client:
         MessagePublisher(client).publish_tutor_data({"tutor_id": "T-new", "name": "x"})
         wait_until(
@@ -57,7 +57,7 @@ def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
     assert instance.url in second
 
     instance.ask(TERMINATE, ids=[lingering])
-    wait_until(lambda: lingering in instance.runs("CANCELED"), 30, "the cancelled run")
+    patiently(lambda: lingering in instance.runs("CANCELED"), 30, "the cancelled run")
 
     family = instance.processes()
     instance.process.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ import pytest
 
 from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
 from queue_core.channels import CONSUMER_GROUP
-from tests.conftest import REDIS_SERVER, wait_until
+from tests.conftest import REDIS_SERVER, patiently
 from tests.deploy.compose_file import raw, read
 from tests.deploy.dockerfile_steps import Image
 from tests.deploy.local_services import LocalServices
@@ -84,7 +84,7 @@ def test_what_a_producer_publishes_is_drained_into_postgresql_and_the_books_bala
             found = {name: connection.execute(count.format(name).encode()).fetchone() for name in published}
             return {name: row[0] for name, row in found.items() if row}
 
-        wait_until(lambda: rows() == published, 90, "the sample's rows", 0.1)
+        patiently(lambda: rows() == published, 90, "the sample's rows")
     examined = services.run("code", "tutormax", "doctor", "--json")
     found = orjson.loads(examined.stdout)
     assert found["balanced"], found
@@ -117,7 +117,7 @@ def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and
         streams = [client.keys.stream(channel) for channel in QueueChannels.all()]
         return [one for name in streams for one in client.redis.xinfo_consumers(name, CONSUMER_GROUP)]
 
-    wait_until(lambda: "STARTED" in runs(), 60, "a drain that lingers", 0.5)
+    patiently(lambda: "STARTED" in runs(), 60, "a drain that lingers")
     assert consumers()
     assert services.stop("code") == 0
     assert consumers() == []

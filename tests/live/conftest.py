@@ -20,7 +20,7 @@ from queue_core import MessagePublisher, QueueChannels, RedisClient
 from queue_core.monitor import snapshot
 from tests.cli.conftest import COMMAND
 from tests.cli.test_up import Instance
-from tests.conftest import wait_until
+from tests.conftest import patiently
 from tutormax_pipeline import books
 from tutormax_pipeline.settings import PipelineSettings, redis_settings
 from tutormax_pipeline.store import Store
@@ -78,7 +78,7 @@ class LiveInstance(Instance):
                 stdout=output,
                 stderr=output,
             )
-        wait_until(lambda: b"is up" in self.output.read_bytes() or self.process.poll() is not None, 110, "up")
+        patiently(lambda: b"is up" in self.output.read_bytes() or self.process.poll() is not None, 110, "up")
         assert self.process.poll() is None, self.output.read_text()
 
     def launch(self, job: str, assets: list[str] | None = None, **config: object) -> str:
@@ -102,7 +102,7 @@ class LiveInstance(Instance):
 
     def wait_for(self, run_id: str, *statuses: str) -> Run:
         what = f"the run's {' or '.join(statuses)}"
-        wait_until(lambda: self.look(run_id).status in statuses, SOON_SECONDS, what)
+        patiently(lambda: self.look(run_id).status in statuses, SOON_SECONDS, what)
         return self.look(run_id)
 
     def terminate(self, run_id: str) -> None:
@@ -153,9 +153,9 @@ class LiveInstance(Instance):
 
     def assert_all_stored_once(self) -> None:
         """Every message ever published is one row, one line of the ledger, and in the books."""
-        wait_until(lambda: self.stored() == self.published, SOON_SECONDS, "every message as a row")
+        patiently(lambda: self.stored() == self.published, SOON_SECONDS, "every message as a row")
         with self.client() as client, Store.open(f"sqlite:///{self.home}/tutormax.db") as store:
-            wait_until(
+            patiently(
                 lambda: snapshot(client, SESSIONS).pending == 0, SOON_SECONDS, "the last acknowledgement"
             )
             assert self.outcomes() == {"stored": self.published}

@@ -8,7 +8,7 @@ import dagster as dg
 import psutil
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import patiently
 from tests.live.conftest import SOON_SECONDS, LiveInstance
 
 MANY = 30_000
@@ -29,7 +29,7 @@ def drain_in_the_middle(live: LiveInstance, count: int = MANY) -> tuple[str, int
     live.wait_for(run, "STARTED")
     before = live.stored()
     live.publish(count)
-    wait_until(lambda: live.stored() > before, SOON_SECONDS, "the first batch")
+    patiently(lambda: live.stored() > before, SOON_SECONDS, "the first batch")
     return run, before
 
 
@@ -59,7 +59,7 @@ def test_a_second_drain_of_a_lane_waits_for_the_first_and_the_button_runs_beside
     assert live.look(second).status == "QUEUED"
 
     live.publish(5_000)
-    wait_until(lambda: live.stored() == live.published, SOON_SECONDS, "what the two share")
+    patiently(lambda: live.stored() == live.published, SOON_SECONDS, "what the two share")
     assert live.stored_by(first) + live.stored_by(button) == 5_000
     assert live.stored_by(button) > 0
     assert live.stored_by(first) > 0
@@ -91,7 +91,7 @@ def test_a_run_that_is_marked_failed_while_it_works_does_no_harm(live: LiveInsta
     live.wait_for(successor, "STARTED")
     assert process.is_running()
     live.publish(5_000)
-    wait_until(lambda: live.stored() == live.published, SOON_SECONDS, "what the two share")
+    patiently(lambda: live.stored() == live.published, SOON_SECONDS, "what the two share")
     assert live.stored_by(zombie) > marked_at
     assert live.stored_by(successor) > 0
 

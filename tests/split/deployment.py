@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +20,7 @@ import dagster as dg
 import orjson
 import psutil
 
-from tests.conftest import wait_until
+from tests.conftest import patiently
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "deploy" / "dagster"
@@ -42,10 +41,6 @@ _RUNS = """query ($filter: RunsFilter!) {
 }"""
 _LOADED = """query { repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"""
 _DAEMONS = """query { instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"""
-
-
-#: A look costs a process on the other side some milliseconds of its own.
-patiently = partial(wait_until, every_seconds=0.1)
 
 
 def free_port() -> int:

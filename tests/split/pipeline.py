@@ -8,7 +8,7 @@ import orjson
 import sqlalchemy as sa
 
 from queue_core import MessagePublisher, QueueChannels, RedisClient, RedisSettings
-from tests.split.deployment import patiently
+from tests.conftest import patiently
 from tutormax_pipeline import books
 from tutormax_pipeline.sample import sample_lines
 from tutormax_pipeline.store import Store

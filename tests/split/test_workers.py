@@ -14,9 +14,9 @@ from dagster_celery.tasks import create_execute_job_task
 
 from queue_core.embedded import EmbeddedServer
 from queue_core.errors import ConfigurationError
-from tests.conftest import wait_until
+from tests.conftest import patiently, wait_until
 from tests.split.conftest import NASTY
-from tests.split.deployment import Deployment, patiently
+from tests.split.deployment import Deployment
 from tests.split.pipeline import SOON_SECONDS, Pipeline
 from tutormax_pipeline.celery_runs.launcher import WorkerRunLauncher
 from tutormax_pipeline.celery_runs.settings import VISIBILITY_SECONDS, celery_configuration

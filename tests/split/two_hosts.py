@@ -13,8 +13,7 @@ from pathlib import Path
 
 import click
 
-from tests.conftest import wait_until
-from tests.split.deployment import patiently
+from tests.conftest import patiently, wait_until
 from tests.split.hosts import Host, reachable_postgres, reachable_redis, two_hosts
 from tests.split.pipeline import SESSIONS, SOON_SECONDS, Pipeline
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from queue_core import QueueChannels
-from tests.conftest import wait_until
+from tests.conftest import patiently
 from tests.instance import Instance
 from tutormax_pipeline.sample import sample_lines
 
@@ -60,6 +60,6 @@ def play(instance: Instance) -> None:
         for number in range(BAD)
     ]
     publish(instance, "feedback", bad, "--no-check")
-    wait_until(lambda: instance.counts()[1:3] == [ROWS, ROWS], 45, "the rows")
-    wait_until(lambda: instance.outcomes().get("dead_lettered") == BAD, 30, "the dead letters")
-    wait_until(lambda: instance.runs("SUCCESS", "review_dead_letters"), 45, "the review")
+    patiently(lambda: instance.counts()[1:3] == [ROWS, ROWS], 45, "the rows")
+    patiently(lambda: instance.outcomes().get("dead_lettered") == BAD, 30, "the dead letters")
+    patiently(lambda: instance.runs("SUCCESS", "review_dead_letters"), 45, "the review")
