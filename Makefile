@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up up-compose image-steps test chaos model lint format lock api bench day vectors two-hosts
-.PHONY: launchers split screenshots clean
+.PHONY: launchers long screenshots clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -82,8 +82,8 @@ day: setup ## simulate a day of 3,000 messages, and measure what its runs and lo
 vectors: setup ## write docs/vectors anew: what producers in other languages test themselves with
 	$(BIN)/python -m tests.vectors
 
-split: setup ## kill webserver, daemon and code server on PostgreSQL in turn (a few minutes)
-	$(BIN)/pytest -m long tests/split $(ARGS)
+long: setup ## run the tests that take long: what befalls whole deployments, the UI in a browser (a few minutes)
+	$(BIN)/pytest -m long -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 two-hosts: setup ## drain 200,000 messages by workers on two hosts, and lose one of them in the middle
 	$(BIN)/python -m tests.split.two_hosts $(ARGS)

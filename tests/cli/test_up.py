@@ -1,4 +1,7 @@
-"""``tutormax up``, once, for real: sample data to rows, a lingering run, a second up, and Ctrl-C."""
+"""``tutormax up``, once, for real: sample data to rows, a lingering run, a second up, a browser, Ctrl-C.
+
+In the order of the file. The browser does more in tests/ui, and operators in tests/live.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pytest
 from queue_core import MessagePublisher
 from tests.conftest import patiently, wait_until
 from tests.instance import Instance, running_instance
+from tests.ui.browser import CHROMIUM, assert_every_asset_is_shown, browser_page
 
 SAMPLE = Path(__file__).parents[2] / "tutormax_pipeline" / "sample"
 TERMINATE = "mutation ($ids: [String!]!) { terminateRuns(runIds: $ids) { __typename } }"
@@ -26,13 +30,13 @@ LINGERING_SECONDS = 0.8
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[Instance]:
-    with running_instance(tmp_path) as one:
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    with running_instance(tmp_path_factory.mktemp("up")) as one:
         yield one
 
 
-def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
+def test_from_nothing_to_rows(instance: Instance) -> None:
     with urlopen(f"{instance.url}/server_info") as answer:
         assert answer.status == 200
     patiently(lambda: instance.counts() == [94, 463, 463, 1_020], ROWS_SECONDS, "the sample as rows")
@@ -59,6 +63,15 @@ def test_from_nothing_to_rows_and_back(instance: Instance) -> None:
     instance.ask(TERMINATE, ids=[lingering])
     patiently(lambda: lingering in instance.runs("CANCELED"), 30, "the cancelled run")
 
+
+@pytest.mark.needs_chromium
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed (Debian package chromium)")
+def test_a_browser_shows_every_asset(instance: Instance) -> None:
+    with browser_page(instance.url) as page:
+        assert_every_asset_is_shown(page)
+
+
+def test_ctrl_c_ends_everything_and_leaves_it_in_order(instance: Instance) -> None:
     family = instance.processes()
     instance.process.send_signal(signal.SIGINT)
     assert instance.process.wait(timeout=90) == 0

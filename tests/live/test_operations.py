@@ -19,7 +19,7 @@ BUTTON_JOB = "__ASSET_JOB"
 #: What tells the daemon, the two processes of the code server, and a run.
 EVERYTHING = ("dagster._daemon", "dagster code-server", "dagster api grpc", "multiprocessing.spawn")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def drain_in_the_middle(live: LiveInstance, count: int = MANY) -> tuple[str, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from queue_core.embedded import EmbeddedServer
 from tests.postgres import PostgresServer
+from tests.split.deployment import Deployment
 from tests.split.pipeline import Pipeline
 
 #: What an address, and a file of settings, could trip over.
@@ -36,3 +38,18 @@ def pipeline(valkey: EmbeddedServer, postgres: PostgresServer) -> Iterator[Pipel
     one = Pipeline(valkey.url, name, postgres.tcp_url(name))
     yield one
     one.store.close()
+
+
+@pytest.fixture
+def workers(
+    dagster_database: dict[str, str], pipeline: Pipeline, valkey: EmbeddedServer, tmp_path: Path
+) -> Iterator[Deployment]:
+    """One whose runs go to workers of Celery; not started."""
+    variables = {
+        **dagster_database,
+        **pipeline.variables(),
+        "TUTORMAX_CELERY_BROKER_URL": valkey.url,
+        "TUTORMAX_CELERY_KEY_PREFIX": f"{pipeline.prefix}-celery:",
+    }
+    with Deployment(tmp_path, "dagster.celery.yaml", variables) as deployment:
+        yield deployment

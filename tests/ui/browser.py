@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 SIZE = {"width": 1280, "height": 800}
@@ -36,6 +36,13 @@ def open_plots(page: Page, asset: str) -> Locator:
     page.get_by_role("button", name="Plots").click()
     page.locator("canvas").first.wait_for()
     return page.locator("canvas")
+
+
+def assert_every_asset_is_shown(page: Page) -> None:
+    """In the graph."""
+    open_graph(page)
+    for name in ("tutors", "sessions", "feedback", "dead_letters", "tutor_performance"):
+        expect(page.locator("svg").get_by_text(name, exact=True).first).to_be_visible()
 
 
 def open_check(page: Page, asset: str, check: str) -> None:

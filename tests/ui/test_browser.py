@@ -14,10 +14,10 @@ from tests.conftest import patiently
 from tests.instance import Instance, running_instance
 from tests.ui.browser import (
     CHROMIUM,
+    assert_every_asset_is_shown,
     browser_page,
     launch_from_launchpad,
     open_check,
-    open_graph,
     open_plots,
     open_report,
 )
@@ -26,6 +26,7 @@ from tests.ui.scene import BAD, ROWS, VARIABLES, play, stop_sensor
 playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.needs_chromium,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed (Debian package chromium)"),
     pytest.mark.timeout(300),
@@ -46,10 +47,7 @@ def page(instance: Instance) -> Iterator[playwright.Page]:
 
 
 def test_the_graph_shows_every_asset(page: playwright.Page) -> None:
-    open_graph(page)
-    graph = page.locator("svg")
-    for name in ("tutors", "sessions", "feedback", "dead_letters", "tutor_performance"):
-        playwright.expect(graph.get_by_text(name, exact=True).first).to_be_visible()
+    assert_every_asset_is_shown(page)
 
 
 def test_a_drain_leaves_figures_that_are_plotted(page: playwright.Page) -> None:
