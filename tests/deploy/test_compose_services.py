@@ -19,7 +19,7 @@ from tests.deploy.local_services import LocalServices
 from tests.deploy.manifests import pods
 from tutormax_pipeline.sample import sample_lines
 
-pytestmark = [pytest.mark.needs_redis_server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.needs_redis_server, pytest.mark.timeout(300)]
 _RUNS = "query { runsOrError { ... on Runs { results { jobName status } } } }"
 
 
