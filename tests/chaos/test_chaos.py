@@ -44,6 +44,7 @@ def test_a_group_that_is_destroyed_again_and_again_costs_nothing(tmp_path: Path)
     assert result.survived["destroy_group"] >= 3
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_after_a_flushall_what_is_stored_is_right_and_the_books_raise_an_alarm(tmp_path: Path) -> None:
     options = Options(
@@ -55,6 +56,7 @@ def test_after_a_flushall_what_is_stored_is_right_and_the_books_raise_an_alarm(t
     assert result.verdict.alarm
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_database_that_is_down_under_load_costs_nothing_and_is_recovered_from(tmp_path: Path) -> None:
     """``make chaos ARGS="--store-down 60"`` is the same for a minute."""

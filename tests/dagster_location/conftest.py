@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log import in_memory as events_in_memory
+from dagster._core.storage.runs import in_memory as runs_in_memory
 
 from queue_core import RedisClient
 from queue_core.embedded import EmbeddedServer
 from tutormax_pipeline.defs.resources import QueueResource, StoreResource
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_revisions_in_memory() -> Iterator[None]:
+    """What lives in memory is never migrated. To note its revision takes as long as a whole test."""
+    with (
+        patch.multiple(events_in_memory, stamp_alembic_rev=_nothing),
+        patch.multiple(runs_in_memory, stamp_alembic_rev=_nothing),
+    ):
+        yield
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 @pytest.fixture

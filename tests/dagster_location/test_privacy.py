@@ -154,6 +154,7 @@ def test_the_search_finds_what_is_there(instance: dg.DagsterInstance, tmp_path: 
     assert any(place.endswith(".out") for place in found)
 
 
+@pytest.mark.long
 def test_a_whole_day_leaves_nothing_of_a_message_in_dagster(
     client: RedisClient,
     publisher: MessagePublisher,
