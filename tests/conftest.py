@@ -126,7 +126,8 @@ def wait_until(
 
 
 #: For what each look costs another process some milliseconds of its own: a page, a query, a health check.
-patiently = partial(wait_until, every_seconds=0.1)
+#: What takes seconds on an idle machine may take a minute where several Dagsters start at once.
+patiently = partial(wait_until, timeout_seconds=120, every_seconds=0.1)
 
 
 def server_binary(kind: str) -> Path:

@@ -17,6 +17,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.plan import BATCH, Plan
 from tests.chaos.system import NotNowError, System
 from tests.chaos.verdict import Verdict, judge
+from tests.conftest import wait_until
 
 #: How often what is due is looked for.
 _LOOK_SECONDS = 0.05
@@ -27,6 +28,7 @@ _DRAIN_SECONDS = 600.0
 _PREFIX = "chaos"
 #: Load before and after the long outage of ``store_down_seconds``.
 _CALM_SECONDS = 1.0
+_WARM_UP_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def run(options: Options, folder: Path) -> Result:
     ) as system:
         started = time.monotonic()
         with Auditor(system) as auditor:
+            _warm_up(system)
             survived, missed, thrown = _break_things(system, options, auditor)
             system.heal()
             system.stop_publishers(timeout_seconds=60)
@@ -148,6 +151,15 @@ def run(options: Options, folder: Path) -> Result:
             auditor.looks,
             system.nursery.crashes(),
         )
+
+
+def _warm_up(system: System) -> None:
+    # Programs take seconds to start on a slow machine, and what nobody has begun cannot be broken.
+    def done() -> bool:
+        system.tend()
+        return any(one.entries_added > one.waiting + one.pending for one in system.look())
+
+    wait_until(done, _WARM_UP_SECONDS, "the first message that is done", _LOOK_SECONDS)
 
 
 def _break_things(

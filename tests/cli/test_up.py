@@ -48,7 +48,7 @@ def test_from_nothing_to_rows(instance: Instance) -> None:
     assert instance.counts() == [94, 463, 463, 2_040]
     assert instance.outcomes() == {"stored": 2_040}
 
-    (lingering,) = patiently(lambda: instance.runs("STARTED", "drain_tutors"), 30, "the lingering run")
+    (lingering,) = patiently(lambda: instance.runs("STARTED", "drain_tutors"), what="the lingering run")
     with instance.client() as client:
         MessagePublisher(client).publish_tutor_data({"tutor_id": "T-new", "name": "x"})
         wait_until(
@@ -61,7 +61,7 @@ def test_from_nothing_to_rows(instance: Instance) -> None:
     assert instance.url in second
 
     instance.ask(TERMINATE, ids=[lingering])
-    patiently(lambda: lingering in instance.runs("CANCELED"), 30, "the cancelled run")
+    patiently(lambda: lingering in instance.runs("CANCELED"), what="the cancelled run")
 
 
 @pytest.mark.needs_chromium

@@ -84,7 +84,7 @@ def test_what_a_producer_publishes_is_drained_into_postgresql_and_the_books_bala
             found = {name: connection.execute(count.format(name).encode()).fetchone() for name in published}
             return {name: row[0] for name, row in found.items() if row}
 
-        patiently(lambda: rows() == published, 90, "the sample's rows")
+        patiently(lambda: rows() == published, what="the sample's rows")
     examined = services.run("code", "tutormax", "doctor", "--json")
     found = orjson.loads(examined.stdout)
     assert found["balanced"], found
@@ -117,7 +117,7 @@ def test_when_the_code_server_is_stopped_its_drains_give_back_what_they_hold_and
         streams = [client.keys.stream(channel) for channel in QueueChannels.all()]
         return [one for name in streams for one in client.redis.xinfo_consumers(name, CONSUMER_GROUP)]
 
-    patiently(lambda: "STARTED" in runs(), 60, "a drain that lingers")
+    patiently(lambda: "STARTED" in runs(), what="a drain that lingers")
     assert consumers()
     assert services.stop("code") == 0
     assert consumers() == []

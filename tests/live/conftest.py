@@ -39,7 +39,7 @@ RUN = """query ($id: ID!) {
 }"""
 #: In every test far less than REDIS_WORKER_MAX_PROCESSING_TIME_SECONDS, 300, after which a drain would take
 #: over by itself what another left: what is stored by then was given back at once.
-SOON_SECONDS = 60
+SOON_SECONDS = 120
 #: A person's settings would change what is tested.
 OWN_SETTINGS = ("REDIS_", "TUTORMAX_", "DAGSTER_")
 

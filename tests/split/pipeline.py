@@ -15,7 +15,7 @@ from tutormax_pipeline.store import Store
 from tutormax_pipeline.store.tables import message_ledger, record_table
 
 SESSIONS = QueueChannels.SESSIONS
-SOON_SECONDS = 60
+SOON_SECONDS = 120
 
 
 class Pipeline:

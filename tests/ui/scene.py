@@ -60,6 +60,6 @@ def play(instance: Instance) -> None:
         for number in range(BAD)
     ]
     publish(instance, "feedback", bad, "--no-check")
-    patiently(lambda: instance.counts()[1:3] == [ROWS, ROWS], 45, "the rows")
-    patiently(lambda: instance.outcomes().get("dead_lettered") == BAD, 30, "the dead letters")
-    patiently(lambda: instance.runs("SUCCESS", "review_dead_letters"), 45, "the review")
+    patiently(lambda: instance.counts()[1:3] == [ROWS, ROWS], what="the rows")
+    patiently(lambda: instance.outcomes().get("dead_lettered") == BAD, what="the dead letters")
+    patiently(lambda: instance.runs("SUCCESS", "review_dead_letters"), what="the review")

@@ -35,7 +35,7 @@ def take(instance: Instance, page: Page) -> None:
     _to_top(page.get_by_role("button", name="Plots"))
     _take(page, "queue-plots")
     failed = launch(instance, "discard_dead_letters", {"ops": {"discard": {"config": {"dry_run": False}}}})
-    patiently(lambda: failed in instance.runs("FAILURE"), 60, "the failed run")
+    patiently(lambda: failed in instance.runs("FAILURE"), what="the failed run")
     page.goto("/runs")
     page.get_by_text("Failure").first.wait_for()
     _take(page, "runs")
@@ -73,12 +73,12 @@ def main() -> None:
         play(instance)
         # Figures to compare: a queue is observed when it changed, at most once a minute.
         for seen in (1, 2):
-            patiently(lambda seen=seen: observations(instance, "feedback") >= seen, 90, "an observation")
+            patiently(lambda seen=seen: observations(instance, "feedback") >= seen, what="an observation")
             publish(
                 instance, "feedback", sample_lines(QueueChannels.FEEDBACK)[ROWS * seen : ROWS * (seen + 3)]
             )
-        patiently(lambda: observations(instance, "feedback") >= 3, 90, "three observations")
-        patiently(lambda: len(instance.runs("SUCCESS", "drain_feedback")) >= 2, 60, "the second drain")
+        patiently(lambda: observations(instance, "feedback") >= 3, what="three observations")
+        patiently(lambda: len(instance.runs("SUCCESS", "drain_feedback")) >= 2, what="the second drain")
         with browser_page(instance.url) as page:
             take(instance, page)
 

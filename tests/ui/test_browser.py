@@ -62,7 +62,7 @@ def test_materialize_drains_a_queue_whose_sensor_is_off(instance: Instance, page
         MessagePublisher(client).publish_tutor_data({"tutor_id": "T-by-hand", "name": "x"})
     page.goto("/assets/tutors")
     page.get_by_role("button", name="Materialize").first.click()
-    patiently(lambda: instance.counts()[0] == 1, 60, "the row of the message that waited")
+    patiently(lambda: instance.counts()[0] == 1, what="the row of the message that waited")
 
 
 def test_a_failing_check_says_what_to_do(page: playwright.Page) -> None:
@@ -78,5 +78,5 @@ def test_dead_letters_mended_in_the_launchpad_with_the_reports_config_end_as_row
     playwright.expect(page.get_by_text("Mend it on the way with").first).to_be_visible()
     mended = 'dry_run: false\n      merge_patch: {"rating": 5}\n      who: "on call"\n      why: "typed 55"'
     launch_from_launchpad(page, "redrive_dead_letters", config.replace("dry_run: true", mended))
-    patiently(lambda: instance.counts()[2] == ROWS + BAD, 60, "the rows of the mended messages")
+    patiently(lambda: instance.counts()[2] == ROWS + BAD, what="the rows of the mended messages")
     assert instance.run("dlq", "list", "--json") == ""
