@@ -8,7 +8,6 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -125,9 +124,12 @@ def wait_until(
     return found
 
 
-#: For what each look costs another process some milliseconds of its own: a page, a query, a health check.
-#: What takes seconds on an idle machine may take a minute where several Dagsters start at once.
-patiently = partial(wait_until, timeout_seconds=120, every_seconds=0.1)
+def patiently(condition: Callable[[], T], timeout_seconds: float = 120, what: str = "the condition") -> T:
+    """The same for what each look costs another process some milliseconds: a page, a query, a health check.
+
+    What takes seconds on an idle machine may take a minute where several Dagsters start at once.
+    """
+    return wait_until(condition, timeout_seconds, what, every_seconds=0.1)
 
 
 def server_binary(kind: str) -> Path:
