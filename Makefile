@@ -82,8 +82,9 @@ day: setup ## simulate a day of 3,000 messages, and measure what its runs and lo
 vectors: setup ## write docs/vectors anew: what producers in other languages test themselves with
 	$(BIN)/python -m tests.vectors
 
+# Two on two cores, because most start whole deployments.
 long: setup ## run the tests that take long: what befalls whole deployments, the UI in a browser (a few minutes)
-	$(BIN)/pytest -m long -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -m long -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 two-hosts: setup ## drain 200,000 messages by workers on two hosts, and lose one of them in the middle
 	$(BIN)/python -m tests.split.two_hosts $(ARGS)

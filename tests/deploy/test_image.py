@@ -34,6 +34,7 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.long
 def test_the_steps_make_an_image_whose_commands_work(image: Image) -> None:
     assert run(image, "tutormax", "--version") == "tutormax, version 0.1.0\n"
     assert run(image, image.command[0], "--version").startswith("dagster, version ")
@@ -45,6 +46,7 @@ def test_the_steps_make_an_image_whose_commands_work(image: Image) -> None:
 OF_THE_QUEUE_ALONE = {Path("queue_core/pyproject.toml"), Path("queue_core/README.md")}
 
 
+@pytest.mark.long
 def test_the_wheel_in_the_image_has_every_file_of_the_packages(image: Image) -> None:
     site = next((image.root / "opt" / "venv" / "lib").glob("python*/site-packages"))
     for package in ("queue_core", "tutormax_pipeline"):
@@ -55,6 +57,7 @@ def test_the_wheel_in_the_image_has_every_file_of_the_packages(image: Image) -> 
         assert missing <= OF_THE_QUEUE_ALONE
 
 
+@pytest.mark.long
 def test_it_runs_as_somebody_without_rights_whose_number_is_known(image: Image) -> None:
     assert image.user == "10001:10001"
     line = next(one for one in (image.root / "etc" / "passwd").read_text().splitlines() if "10001" in one)
@@ -63,6 +66,7 @@ def test_it_runs_as_somebody_without_rights_whose_number_is_known(image: Image) 
     assert image.command == raw()["services"]["code"]["command"]
 
 
+@pytest.mark.long
 def test_everybody_can_read_it_whatever_the_umask_of_the_clone_was(image: Image) -> None:
     site = next((image.root / "opt" / "venv" / "lib").glob("python*/site-packages"))
     ours = [site / "queue_core", site / "tutormax_pipeline", image.root / "opt" / "tutormax"]
@@ -73,6 +77,7 @@ def test_everybody_can_read_it_whatever_the_umask_of_the_clone_was(image: Image)
         assert one.stat().st_mode & needed == needed, one
 
 
+@pytest.mark.long
 def test_the_command_has_the_secrets_of_files_also_when_it_is_typed_into_a_container(
     image: Image, tmp_path: Path
 ) -> None:
@@ -112,6 +117,7 @@ def test_every_package_of_the_image_is_locked_by_hash() -> None:
         assert "--hash=sha256:" in block
 
 
+@pytest.mark.long
 def test_the_chosen_packages_are_those_that_the_installed_ones_ask_for(image: Image) -> None:
     """What the lock says about who needs what is what the packages themselves say."""
     chosen = {packages(block + "\n").popitem()[0] for block in needed(LOCK, roots_of(PROJECT, OURS))}
