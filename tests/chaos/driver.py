@@ -154,12 +154,12 @@ def run(options: Options, folder: Path) -> Result:
 
 
 def _warm_up(system: System) -> None:
-    # Programs take seconds to start on a slow machine, and what nobody has begun cannot be broken.
+    # Programs take seconds to start on a slow machine, and what has not begun cannot be broken.
     def done() -> bool:
         system.tend()
-        return any(one.entries_added > one.waiting + one.pending for one in system.look())
+        return system.has_stored_each_channel
 
-    wait_until(done, _WARM_UP_SECONDS, "the first message that is done", _LOOK_SECONDS)
+    wait_until(done, _WARM_UP_SECONDS, "a row of each channel", _LOOK_SECONDS)
 
 
 def _break_things(
