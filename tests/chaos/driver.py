@@ -155,6 +155,7 @@ def run(options: Options, folder: Path) -> Result:
 
 def _warm_up(system: System) -> None:
     # Programs take seconds to start on a slow machine, and what has not begun cannot be broken.
+    # What a server forgets before it was drained or looked at, nobody can miss.
     def done() -> bool:
         system.tend()
         return system.has_stored_each_channel

@@ -20,14 +20,10 @@ from tutormax_pipeline.defs.resources import QueueResource, StoreResource
 def no_revisions_in_memory() -> Iterator[None]:
     """What lives in memory is never migrated. To note its revision takes as long as a whole test."""
     with (
-        patch.multiple(events_in_memory, stamp_alembic_rev=_nothing),
-        patch.multiple(runs_in_memory, stamp_alembic_rev=_nothing),
+        patch.object(events_in_memory, "stamp_alembic_rev"),
+        patch.object(runs_in_memory, "stamp_alembic_rev"),
     ):
         yield
-
-
-def _nothing(*_: object) -> None:
-    pass
 
 
 @pytest.fixture
